@@ -1,0 +1,1 @@
+"""The edges: bus, store, SIP sockets, media relay."""

@@ -1,0 +1,1 @@
+"""The HTTP surface under /ns-api/v2."""

@@ -1,0 +1,1 @@
+"""The brain: who rings, in which order, and what becomes of each leg."""

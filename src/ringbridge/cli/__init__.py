@@ -1,0 +1,1 @@
+"""The command line: `ringbridge serve`, `demo`, `call`, `apply`, `phone`, `bench`."""

@@ -1,0 +1,1 @@
+"""Pages that the API serves; they talk to the public API alone."""

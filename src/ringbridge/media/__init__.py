@@ -1,0 +1,1 @@
+"""SDP, offer and answer, and the relay's command language, without I/O."""

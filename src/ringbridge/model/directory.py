@@ -1,0 +1,224 @@
+"""The directory: what tenants own. Field names are the contract's, kebab-case on the wire (contract §4).
+
+Each record has a `kind` and a key inside that kind; together they are its place in the bus's key-value bucket and
+in every replica. `domain` is always the key's first part, so that one tenant's records can be listed.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+YesNo: TypeAlias = Literal["yes", "no"]
+Key: TypeAlias = tuple[str, ...]
+
+
+class Domain(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag="domain", tag_field="kind"):
+    """A tenant."""
+
+    domain: str
+    reseller: str = ""
+    description: str = ""
+    dial_plan: str = ""
+    """Dial plan of users who name none; empty: the domain's own name."""
+    dial_policy: str = ""
+    caller_id_number: str = ""
+    caller_id_name: str = ""
+    time_zone: str = "UTC"
+
+    @property
+    def key(self) -> Key:
+        return (self.domain,)
+
+
+class User(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag="user", tag_field="kind"):
+    """A person's extension."""
+
+    domain: str
+    user: str
+    name_first_name: str = ""
+    name_last_name: str = ""
+    email_address: str = ""
+    user_scope: str = "Basic User"
+    login_username: str = ""
+    caller_id_number: str = ""
+    caller_id_name: str = ""
+    area_code: str = ""
+    dial_plan: str = ""
+    dial_policy: str = ""
+    time_zone: str = ""
+    ring_no_answer_timeout_seconds: int | None = None
+    limits_max_active_calls_total: int | None = None
+    account_status: str = "standard"
+
+    @property
+    def key(self) -> Key:
+        return (self.domain, self.user)
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.name_first_name} {self.name_last_name}".strip()
+
+
+class Device(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag="device", tag_field="kind"):
+    """A phone with an address-of-record `sip:{device}@{domain}`; its digest user name is `device`.
+
+    The password is kept as the two HA1 values of the realm (the domain), never in clear (RFC 7616 §3.4.2).
+    """
+
+    domain: str
+    user: str
+    device: str
+    ha1_md5: str = ""
+    ha1_sha256: str = ""
+    auto_answer_enabled: YesNo = "no"
+    device_sip_nat_traversal_enabled: str = "automatic"
+    device_srtp_enabled: str = "no"
+    device_models_model: str = ""
+
+    @property
+    def key(self) -> Key:
+        return (self.domain, self.device)
+
+    @property
+    def aor(self) -> str:
+        return f"sip:{self.device}@{self.domain}"
+
+
+class PhoneNumber(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag="phonenumber", tag_field="kind"):
+    """A number that the domain owns; `user` is its owner, empty for the whole domain."""
+
+    domain: str
+    phonenumber: str
+    user: str = ""
+    enabled: YesNo = "yes"
+    dial_rule_application: str = "to-user"
+    dial_rule_parameter: str = ""
+    dial_rule_translation_destination_user: str = ""
+    dial_rule_translation_destination_host: str = "[*]"
+
+    @property
+    def key(self) -> Key:
+        return (self.domain, self.phonenumber)
+
+
+class DialRule(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag="dialrule", tag_field="kind"):
+    """A pattern with an application and translations (contract §4 "Dial rule"); `dail-…` is the wire's own spelling."""
+
+    domain: str
+    dial_rule_dial_plan: str
+    dialrule: str
+    """The rule's name in its plan."""
+    dail_rule_matching_to_uri: str
+    dail_rule_matching_from_uri: str = "*"
+    enabled: YesNo = "yes"
+    dial_rule_matching_day_of_week: str = "*"
+    dial_rule_matching_start_date: str = ""
+    dial_rule_matching_end_date: str = ""
+    dial_rule_matching_start_time: str = "*"
+    dial_rule_matching_end_time: str = "*"
+    dial_rule_application: str = "to-user"
+    dial_rule_parameter: str = ""
+    dial_rule_translation_destination_scheme: str = "[*]"
+    dial_rule_translation_destination_user: str = "[*]"
+    dial_rule_translation_destination_host: str = "[*]"
+    dial_rule_translation_source_name: str = "[*]"
+    dial_rule_translation_source_scheme: str = "[*]"
+    dial_rule_translation_source_user: str = "[*]"
+    dial_rule_translation_source_host: str = "[*]"
+    dial_rule_description: str = ""
+
+    @property
+    def key(self) -> Key:
+        return (self.domain, self.dial_rule_dial_plan, self.dialrule)
+
+
+class Connection(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag="connection", tag_field="kind"):
+    """A SIP link to a carrier or PBX. `connection-address` is `host[:port]`; credentials answer its challenges only."""
+
+    domain: str
+    connection_orig_match_pattern: str
+    """The connection's name: what a dial rule's parameter names."""
+    connection_term_match_pattern: str = ""
+    description: str = ""
+    connection_address: str = ""
+    connection_sip_transport_protocol: str = "udp"
+    connection_sip_registration_username: str = ""
+    connection_sip_registration_password: str = ""
+    connection_sip_registration_realm: str = ""
+    connection_sip_authenticate_as_client_enabled: YesNo = "yes"
+    connection_custom_p_asserted_id_format: str = ""
+    connection_term_enabled: YesNo = "yes"
+    limits_max_active_calls_total: int | None = None
+
+    @property
+    def key(self) -> Key:
+        return (self.domain, self.connection_orig_match_pattern)
+
+
+class ApiKey(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag="apikey", tag_field="kind"):
+    """An API key without its secret: `key_sha256` is the hash of the whole 60 characters (contract §2)."""
+
+    key_id: str
+    key_sha256: str
+    description: str
+    domain: str = "*"
+    user: str = "*"
+    reseller: str = "*"
+    user_scope: str = "Basic User"
+    ip_address: str = ""
+    readonly: YesNo = "no"
+    can_create_keys: YesNo = "no"
+    created_at: float = 0.0
+
+    @property
+    def key(self) -> Key:
+        return (self.key_id,)
+
+
+Record: TypeAlias = Domain | User | Device | PhoneNumber | DialRule | Connection | ApiKey
+"""Everything that the directory bucket holds."""
+
+KINDS: dict[str, type[Record]] = {
+    "domain": Domain,
+    "user": User,
+    "device": Device,
+    "phonenumber": PhoneNumber,
+    "dialrule": DialRule,
+    "connection": Connection,
+    "apikey": ApiKey,
+}
+
+
+def kind_of(record: Record) -> str:
+    """Return the kind under which `record` is stored: a key of `KINDS`."""
+    return str(type(record).__struct_config__.tag)
+
+
+class Location(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a device can be reached now: one REGISTERed contact (RFC 3261 §10; glossary "location").
+
+    `peer_*` is the transport address the REGISTER came from, used instead of the contact's own where NAT needs it.
+    `expires_at` is in epoch seconds. `node` is the node that holds the connection of a stream transport.
+    """
+
+    domain: str
+    device: str
+    contact: str
+    expires_at: float
+    peer_transport: str = "UDP"
+    peer_host: str = ""
+    peer_port: int = 0
+    path: tuple[str, ...] = ()
+    instance: str = ""
+    user_agent: str = ""
+    sip_call_id: str = ""
+    cseq: int = 0
+    q: float = 1.0
+    node: str = ""
+    registered_at: float = 0.0
+
+    @property
+    def aor(self) -> str:
+        return f"sip:{self.device}@{self.domain}"

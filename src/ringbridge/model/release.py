@@ -1,0 +1,70 @@
+"""Why a leg or a call ended. No leg ends without one (design.md, "Rules that do not bend")."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+
+class Result(str, Enum):
+    """What became of a leg or a call, for people and reports."""
+
+    COMPLETED = "completed"
+    """Was answered and ended as calls do."""
+    CANCELLED = "cancelled"
+    """Ended on request before it was answered."""
+    BUSY = "busy"
+    NO_ANSWER = "no-answer"
+    REJECTED = "rejected"
+    UNREACHABLE = "unreachable"
+    """No way to the phone: not registered, no route, transport failure, no response at all."""
+    EXPIRED = "expired"
+    """Not dialled in time (`dial-before`)."""
+    FAILED = "failed"
+    """Something on our side, or a peer that broke the protocol."""
+
+
+class ReleaseCause(msgspec.Struct, frozen=True, rename="kebab"):
+    """Why a leg ended: `result`, a stable kebab-case `reason`, and the SIP status where there was one."""
+
+    result: Result
+    reason: str
+    sip_status: int | None = None
+
+
+HUNG_UP = ReleaseCause(Result.COMPLETED, "hung-up")
+"""The leg's own party sent BYE."""
+OTHER_LEG_ENDED = ReleaseCause(Result.COMPLETED, "other-leg-ended")
+ANSWERED_ELSEWHERE = ReleaseCause(Result.CANCELLED, "answered-elsewhere")
+DELETED = ReleaseCause(Result.CANCELLED, "deleted")
+"""DELETE before both were joined."""
+DELETED_WHILE_UP = ReleaseCause(Result.COMPLETED, "deleted")
+CALLER_GAVE_UP = ReleaseCause(Result.CANCELLED, "origination-hung-up")
+"""The first leg hung up while the second was still ringing."""
+RING_TIMEOUT = ReleaseCause(Result.NO_ANSWER, "ring-timeout")
+CALL_TOO_LONG = ReleaseCause(Result.COMPLETED, "call-duration-limit")
+DIALLED_TOO_LATE = ReleaseCause(Result.EXPIRED, "dial-before-passed")
+RELAY_LOST = ReleaseCause(Result.FAILED, "relay-lost")
+ENGINE_RESTARTED = ReleaseCause(Result.FAILED, "engine-restarted")
+ENGINE_STOPPED = ReleaseCause(Result.FAILED, "engine-stopped")
+OWNER_LOST = ReleaseCause(Result.FAILED, "owner-lost")
+INTERNAL_ERROR = ReleaseCause(Result.FAILED, "internal-error")
+
+
+def of_sip_status(status: int) -> ReleaseCause:
+    """Return the cause for a final SIP response `status` (300–699) to an INVITE (RFC 3261 §21)."""
+    reason = f"sip-{status}"
+    if status in (486, 600):
+        return ReleaseCause(Result.BUSY, "busy", status)
+    if status == 480:
+        return ReleaseCause(Result.NO_ANSWER, "temporarily-unavailable", status)
+    if status == 408:
+        return ReleaseCause(Result.UNREACHABLE, "no-response", status)
+    if status == 487:
+        return ReleaseCause(Result.CANCELLED, "cancelled", status)
+    if status in (603, 403, 401, 407, 433, 607, 608):
+        return ReleaseCause(Result.REJECTED, "declined" if status == 603 else reason, status)
+    if status in (404, 410, 484, 485, 502, 503, 504, 604):
+        return ReleaseCause(Result.UNREACHABLE, reason, status)
+    return ReleaseCause(Result.FAILED, reason, status)
