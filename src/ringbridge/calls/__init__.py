@@ -1,1 +1,1 @@
-"""The brain: who rings, in which order, and what becomes of each leg."""
+"""The brain: who rings, one call from claim to CDR, and the owner that runs many. Speaks legs, never SIP or SDP."""

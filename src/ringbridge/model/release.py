@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 import msgspec
 
 
-class Result(str, Enum):
+class Result(StrEnum):
     """What became of a leg or a call, for people and reports."""
 
     COMPLETED = "completed"

@@ -1,0 +1,305 @@
+"""A call as its events tell it: states, legs, and the fold.
+
+State of the call      it is
+-----------------      -----
+requested              accepted; no engine has it yet
+claimed                an engine owns it; the first leg's INVITE may have left
+orig-ringing           a phone of the first leg rings
+orig-answered          the first leg is up; the second is being dialled
+term-ringing           a phone of the second leg rings
+connected              both are up and joined
+held                   joined, and one party put the other on hold
+ended                  over; `release` says why
+barred                 never was: DELETE came before the POST (contract §3)
+
+`fold` is total: an event that does not fit (a late ring after the answer, a release of a leg that is over) changes
+nothing, so every replica that applies the same events has the same call, and applying twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import msgspec
+
+from ringbridge.model.events import (
+    CallBarred,
+    CallClaimed,
+    CallEnded,
+    CallEvent,
+    CallPlan,
+    CallRequest,
+    CallRequested,
+    EndRequested,
+    LegAnswered,
+    LegInvited,
+    LegReleased,
+    LegRinging,
+    LegUpdated,
+    Target,
+)
+from ringbridge.model.ids import CallId, DomainName, LegId, NodeId, SessionId, UserName
+from ringbridge.model.release import ReleaseCause
+
+replace = msgspec.structs.replace
+
+
+class CallState(StrEnum):
+    """`call-state` on the wire (contract §3)."""
+
+    REQUESTED = "requested"
+    CLAIMED = "claimed"
+    ORIG_RINGING = "orig-ringing"
+    ORIG_ANSWERED = "orig-answered"
+    TERM_RINGING = "term-ringing"
+    CONNECTED = "connected"
+    HELD = "held"
+    ENDED = "ended"
+    BARRED = "barred"
+
+
+OVER = frozenset({CallState.ENDED, CallState.BARRED})
+
+
+class LegState(StrEnum):
+    """How far one leg is."""
+
+    INVITED = "invited"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    RELEASED = "released"
+
+
+class Side(StrEnum):
+    """Which half of the call (glossary: a leg is `origination` or `termination`)."""
+
+    ORIGINATION = "origination"
+    TERMINATION = "termination"
+
+    @property
+    def other(self) -> Side:
+        return Side.TERMINATION if self is Side.ORIGINATION else Side.ORIGINATION
+
+
+def side_of(leg_id: LegId) -> Side:
+    """Return the side that a leg id stands for: `o…` origination, `t…` termination."""
+    return Side.ORIGINATION if leg_id.startswith("o") else Side.TERMINATION
+
+
+class Leg(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One party's half. Times are epoch seconds, 0 where it has not happened."""
+
+    leg_id: LegId
+    target: Target
+    sip_call_id: str
+    dialog: bytes
+    invited_at: float
+    state: LegState = LegState.INVITED
+    ringing_at: float = 0.0
+    early_media: bool = False
+    answered_at: float = 0.0
+    acked_at: float = 0.0
+    released_at: float = 0.0
+    codec: str = ""
+    remote_media: str = ""
+    held: bool = False
+    cause: ReleaseCause | None = None
+
+    @property
+    def side(self) -> Side:
+        return side_of(self.leg_id)
+
+
+class Call(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One click-to-call. `sequence` is that of its last bus message: what the next append must expect."""
+
+    domain: DomainName
+    user: UserName
+    call_id: CallId
+    state: CallState
+    requested_at: float
+    sequence: int = 0
+    session_id: SessionId = SessionId("")
+    request: CallRequest | None = None
+    plan: CallPlan | None = None
+    dial_before: float = 0.0
+    owner: NodeId = NodeId("")
+    generation: int = 0
+    legs: tuple[Leg, ...] = ()
+    joined_at: float = 0.0
+    held_since: float = 0.0
+    held_s: float = 0.0
+    ended_at: float = 0.0
+    ended_by: str = ""
+    release: ReleaseCause | None = None
+    end_requested_by: str = ""
+    barred_until: float = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in OVER
+
+    def leg(self, leg_id: LegId) -> Leg | None:
+        for leg in self.legs:
+            if leg.leg_id == leg_id:
+                return leg
+        return None
+
+    def answered(self, side: Side) -> Leg | None:
+        """Return the leg of `side` that answered and is still up."""
+        for leg in self.legs:
+            if leg.state is LegState.ANSWERED and leg.side is side:
+                return leg
+        return None
+
+    def pending(self, side: Side) -> list[Leg]:
+        """Return the legs of `side` whose INVITE has no final response yet."""
+        waiting = (LegState.INVITED, LegState.RINGING)
+        return [leg for leg in self.legs if leg.state in waiting and leg.side is side]
+
+
+def _with_leg(call: Call, leg: Leg, **changes: object) -> Call:
+    legs = tuple(leg if one.leg_id == leg.leg_id else one for one in call.legs)
+    return replace(call, legs=legs, **changes)
+
+
+def _rung(call: Call, event: LegRinging) -> Call:
+    leg = call.leg(event.leg_id)
+    if leg is None or leg.state is not LegState.INVITED:
+        return call
+    leg = replace(leg, state=LegState.RINGING, ringing_at=event.at, early_media=event.early_media)
+    if leg.side is Side.ORIGINATION:
+        return _with_leg(call, leg, state=CallState.ORIG_RINGING if call.state is CallState.CLAIMED else call.state)
+    return _with_leg(call, leg, state=CallState.TERM_RINGING if call.state is CallState.ORIG_ANSWERED else call.state)
+
+
+def _answered(call: Call, event: LegAnswered) -> Call:
+    leg = call.leg(event.leg_id)
+    if leg is None or leg.state in (LegState.ANSWERED, LegState.RELEASED):
+        return call
+    leg = replace(
+        leg,
+        state=LegState.ANSWERED,
+        dialog=event.dialog,
+        codec=event.codec,
+        answered_at=event.at,
+        acked_at=event.acked_at,
+        remote_media=event.remote_media,
+    )
+    if leg.side is Side.ORIGINATION:
+        return _with_leg(call, leg, state=CallState.ORIG_ANSWERED)
+    return _with_leg(call, leg, state=CallState.CONNECTED, joined_at=event.at)
+
+
+def _updated(call: Call, event: LegUpdated) -> Call:
+    leg = call.leg(event.leg_id)
+    if leg is None or leg.state is LegState.RELEASED:
+        return call
+    call = _with_leg(call, replace(leg, dialog=event.dialog, held=event.held))
+    held = any(one.held for one in call.legs if one.state is LegState.ANSWERED)
+    if held and call.state is CallState.CONNECTED:
+        return replace(call, state=CallState.HELD, held_since=event.at)
+    if not held and call.state is CallState.HELD:
+        return replace(call, state=CallState.CONNECTED, held_s=call.held_s + event.at - call.held_since, held_since=0.0)
+    return call
+
+
+def _released(call: Call, event: LegReleased) -> Call:
+    leg = call.leg(event.leg_id)
+    if leg is None or leg.state is LegState.RELEASED:
+        return call
+    return _with_leg(call, replace(leg, state=LegState.RELEASED, released_at=event.at, cause=event.cause, dialog=b""))
+
+
+def _ended(call: Call, event: CallEnded) -> Call:
+    held_s = call.held_s + (event.at - call.held_since if call.held_since else 0.0)
+    return replace(
+        call,
+        state=CallState.ENDED,
+        ended_at=event.at,
+        ended_by=event.ended_by,
+        release=event.cause,
+        held_s=held_s,
+        held_since=0.0,
+    )
+
+
+def _begin(event: CallRequested | CallBarred) -> Call:
+    match event:
+        case CallRequested():
+            return Call(
+                domain=event.domain,
+                user=event.user,
+                call_id=event.call_id,
+                state=CallState.REQUESTED,
+                requested_at=event.at,
+                session_id=event.session_id,
+                request=event.request,
+                plan=event.plan,
+                dial_before=event.dial_before,
+            )
+        case CallBarred():
+            return Call(
+                domain=event.domain,
+                user=event.user,
+                call_id=event.call_id,
+                state=CallState.BARRED,
+                requested_at=event.at,
+                barred_until=event.until,
+            )
+
+
+def fold_one(call: Call | None, event: CallEvent) -> Call | None:
+    """Return `call` after `event`; an event that does not fit returns `call` as it was."""
+    if isinstance(event, CallRequested | CallBarred):
+        if call is None or (call.state is CallState.BARRED and isinstance(event, CallRequested)):
+            return _begin(event)
+        return call
+    if call is None or call.is_over:
+        return call
+    return _go_on(call, event)
+
+
+def _go_on(call: Call, event: CallEvent) -> Call:
+    match event:
+        case CallClaimed():
+            state = CallState.CLAIMED if call.state is CallState.REQUESTED else call.state
+            return replace(call, state=state, owner=event.node, generation=event.generation)
+        case LegInvited():
+            if call.leg(event.leg_id) is not None:
+                return call
+            leg = Leg(
+                leg_id=event.leg_id,
+                target=event.target,
+                sip_call_id=event.sip_call_id,
+                dialog=event.dialog,
+                invited_at=event.at,
+            )
+            return replace(call, legs=(*call.legs, leg))
+        case LegRinging():
+            return _rung(call, event)
+        case LegAnswered():
+            return _answered(call, event)
+        case LegUpdated():
+            return _updated(call, event)
+        case LegReleased():
+            return _released(call, event)
+        case EndRequested():
+            return replace(call, end_requested_by=event.by)
+        case CallEnded():
+            return _ended(call, event)
+        case CallRequested() | CallBarred():
+            return call
+
+
+def fold(call: Call | None, events: Iterable[CallEvent], sequence: int) -> Call | None:
+    """Return `call` after one bus message: its `events`, stored at stream `sequence`.
+
+    A message that was applied before (`sequence` not above the call's own) changes nothing.
+    """
+    if call is not None and sequence <= call.sequence:
+        return call
+    for event in events:
+        call = fold_one(call, event)
+    return None if call is None else replace(call, sequence=sequence)

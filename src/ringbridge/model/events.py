@@ -1,0 +1,217 @@
+"""The bus contract: what happened to a call, in order (design.md "The bus").
+
+A bus message is a MessagePack array of one or more of these: a batch, stored whole or not at all. Folding a call's
+events in order with `model.call.fold` gives the call; nothing else is needed to take it up again. `at` is always
+epoch seconds. `dialog` is the call engine's own state of one leg, opaque to everyone else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from ringbridge.model.ids import CallId, DomainName, LegId, NodeId, SessionId, UserName
+from ringbridge.model.release import ReleaseCause
+
+
+class CallerId(msgspec.Struct, frozen=True):
+    """What the called party's display shows; `number` is digits with an optional `+`, or an extension."""
+
+    number: str
+    name: str = ""
+
+
+class Target(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing to ring: a registered device's contact, or a number through a connection.
+
+    `uri` is the Request-URI; `transport`, `host`, `port` are where the INVITE goes. `user` and `domain` name the
+    extension for the resource and the CDR; `domain` is empty for a number outside.
+    """
+
+    uri: str
+    transport: str
+    host: str
+    port: int
+    label: str
+    """As a person would name it: `1001_mobile`, `+4531…`."""
+    to_uri: str
+    user: str = ""
+    domain: str = ""
+    device: str = ""
+    model: str = ""
+    """`device-models-model`: picks the auto-answer headers."""
+    connection: str = ""
+    """Key of the connection whose credentials and caller-ID format apply; empty for a device."""
+    route_set: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    """Extra headers, already checked (dial rule applications `…-add-header`)."""
+
+
+class CallPlan(msgspec.Struct, frozen=True):
+    """Who rings, who is shown, and for how long: all that the engine needs, decided before anything rings."""
+
+    origination: tuple[Target, ...]
+    termination: tuple[Target, ...]
+    origination_caller_id: CallerId
+    """Shown to the first leg."""
+    termination_caller_id: CallerId
+    """Shown to the second leg."""
+    dialled: str
+    """`call-term-user` after translation."""
+    origination_user: str = ""
+    """The user that the first leg belongs to; empty for a number outside."""
+    auto_answer: bool = False
+    added_header: tuple[str, str] | None = None
+    origination_ring_timeout_s: float = 30.0
+    termination_ring_timeout_s: float = 60.0
+    max_duration_s: float = 14_400.0
+    match_uri: str = ""
+    """The dial rule's pattern that chose the second leg."""
+
+
+class CallRequest(msgspec.Struct, frozen=True, rename="kebab"):
+    """The request as asked, after `~` and defaults: what a replay is compared with (contract §3).
+
+    Fields are the contract's; `call_orig_user` and the caller IDs are as given, empty where defaulted.
+    """
+
+    domain: str
+    user: str
+    call_id: str
+    call_term_user: str
+    call_orig_user: str = ""
+    dial_rule_application: str = "call"
+    auto_answer_enabled: bool = False
+    caller_id_number: str = ""
+    callback_caller_id_number: str = ""
+    call_term_added_sip_header: str = ""
+
+
+class CallRequested(msgspec.Struct, frozen=True, tag="requested"):
+    """The call was accepted. `dial_before` is when an undialled call expires, epoch seconds."""
+
+    domain: DomainName
+    user: UserName
+    call_id: CallId
+    session_id: SessionId
+    request: CallRequest
+    plan: CallPlan
+    at: float
+    dial_before: float
+    node: NodeId
+    """The node that accepted it."""
+
+
+class CallBarred(msgspec.Struct, frozen=True, tag="barred"):
+    """DELETE arrived before the POST: this call-id is not dialled until `until` (contract §3)."""
+
+    domain: DomainName
+    user: UserName
+    call_id: CallId
+    at: float
+    until: float
+
+
+class CallClaimed(msgspec.Struct, frozen=True, tag="claimed"):
+    """`node` runs the call from here on: its owner. `generation` counts owners, from 1."""
+
+    node: NodeId
+    generation: int
+    at: float
+
+
+class LegInvited(msgspec.Struct, frozen=True, tag="leg-invited"):
+    """From here on an INVITE may have left. Stored before it does."""
+
+    leg_id: LegId
+    target: Target
+    sip_call_id: str
+    dialog: bytes
+    at: float
+
+
+class LegRinging(msgspec.Struct, frozen=True, tag="leg-ringing"):
+    """A provisional response other than 100 came; `early_media` when it carried SDP."""
+
+    leg_id: LegId
+    at: float
+    early_media: bool = False
+
+
+class LegAnswered(msgspec.Struct, frozen=True, tag="leg-answered"):
+    """The leg answered and won; `acked_at` is when the ACK left. `codec` is an RTP encoding name, `PCMU`."""
+
+    leg_id: LegId
+    dialog: bytes
+    codec: str
+    at: float
+    acked_at: float
+    remote_media: str = ""
+    """`host:port` of the leg's RTP."""
+
+
+class LegUpdated(msgspec.Struct, frozen=True, tag="leg-updated"):
+    """The dialog changed: a re-INVITE, a new remote target. `held` when the party put us on hold."""
+
+    leg_id: LegId
+    dialog: bytes
+    at: float
+    held: bool = False
+
+
+class LegReleased(msgspec.Struct, frozen=True, tag="leg-released"):
+    """The leg is over on our side, and why."""
+
+    leg_id: LegId
+    cause: ReleaseCause
+    at: float
+
+
+class EndRequested(msgspec.Struct, frozen=True, tag="end-requested"):
+    """Somebody asked by the API that the call end; `by` is who."""
+
+    by: str
+    at: float
+
+
+class CallEnded(msgspec.Struct, frozen=True, tag="ended"):
+    """The call is over. `ended_by` is `origination`, `termination` or `system`; `cause` speaks for the whole call."""
+
+    cause: ReleaseCause
+    ended_by: str
+    at: float
+
+
+CallEvent: TypeAlias = (
+    CallRequested
+    | CallBarred
+    | CallClaimed
+    | LegInvited
+    | LegRinging
+    | LegAnswered
+    | LegUpdated
+    | LegReleased
+    | EndRequested
+    | CallEnded
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[list[CallEvent]] = msgspec.msgpack.Decoder(list[CallEvent])
+
+
+def encode(batch: Sequence[CallEvent]) -> bytes:
+    """Return one bus message: MessagePack of the `batch` (at least one event)."""
+    if not batch:
+        raise ValueError("a batch has at least one event")
+    return _encoder.encode(batch)
+
+
+def decode(data: bytes) -> list[CallEvent]:
+    """Return the events of one bus message.
+
+    Raises:
+        msgspec.DecodeError: `data` is not such a message.
+    """
+    return _decoder.decode(data)
