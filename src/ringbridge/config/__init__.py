@@ -1,0 +1,45 @@
+"""What the operator decides: one frozen tree, read once from TOML and the environment, and checked whole.
+
+Nothing else in the program reads the environment (`tools/check_environment.py` holds it to that). A module is given
+its own section, not the tree.
+"""
+
+from ringbridge.config.faults import ConfigError, Fault
+from ringbridge.config.loading import find_file, load
+from ringbridge.config.sections import (
+    BusConfig,
+    CallsConfig,
+    ClientConfig,
+    Config,
+    Durability,
+    HttpConfig,
+    LogConfig,
+    LogFormat,
+    LogLevel,
+    NodeConfig,
+    RelayConfig,
+    Role,
+    SipConfig,
+    StoreConfig,
+)
+
+__all__ = [
+    "BusConfig",
+    "CallsConfig",
+    "ClientConfig",
+    "Config",
+    "ConfigError",
+    "Durability",
+    "Fault",
+    "HttpConfig",
+    "LogConfig",
+    "LogFormat",
+    "LogLevel",
+    "NodeConfig",
+    "RelayConfig",
+    "Role",
+    "SipConfig",
+    "StoreConfig",
+    "find_file",
+    "load",
+]

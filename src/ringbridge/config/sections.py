@@ -1,0 +1,221 @@
+"""The sections of the configuration: every field with its unit, its default, and why the default is what it is."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+from msgspec import Meta, Struct, field
+
+from ringbridge import __version__
+
+Port = Annotated[int, Meta(ge=0, le=65535, description="0 takes any free port")]
+Seconds = Annotated[float, Meta(gt=0, le=86400)]
+Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}$")]
+
+
+class Role(StrEnum):
+    """A part of the program that can run alone on a node."""
+
+    API = "api"
+    ENGINE = "engine"
+    RELAY = "relay"
+
+
+class Durability(StrEnum):
+    """What the bus must prove at the start: strict refuses one that may lose what it acknowledged."""
+
+    STRICT = "strict"
+    RELAXED = "relaxed"
+
+
+class LogFormat(StrEnum):
+    """How a log line looks; auto is console on a terminal and JSON elsewhere."""
+
+    AUTO = "auto"
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least important line that is still written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A part of the tree; unknown keys in it are faults."""
+
+
+def default_data_dir() -> Path:
+    """Return the platform's folder for a user's data of this program."""
+    return platformdirs.user_data_path("ringbridge", appauthor=False)
+
+
+class NodeConfig(Section, frozen=True):
+    """Who this node is and what it does."""
+
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")] | None = None
+    """Name in the cluster. None: made at the first start and kept in `data_dir`, so that a restart is the same node."""
+    data_dir: Path = field(default_factory=default_data_dir)
+    """Folder of everything kept on disk; the platform's own, so that no right beyond the user's is needed."""
+    roles: Annotated[frozenset[Role], Meta(min_length=1)] = frozenset(Role)
+    """Parts that run here; all, because one machine is how everybody begins."""
+    stop_deadline_s: Seconds = 1.5
+    """Seconds for an orderly end before children are killed; below the two seconds that Ctrl-C may take."""
+
+
+class HttpConfig(Section, frozen=True):
+    """Where the API listens."""
+
+    host: Host = "127.0.0.1"
+    """Address to listen on; loopback, because reaching further is a decision."""
+    port: Port = 8480
+    """TCP port; free of well-known services. 0 takes any."""
+    body_limit_bytes: Annotated[int, Meta(ge=1024, le=16 * 1024 * 1024)] = 65536
+    """Largest request body in bytes; the largest documented request is a tenth of it."""
+
+
+class SipConfig(Section, frozen=True):
+    """SIP sockets, timers of RFC 3261 and the registrar."""
+
+    host: Host = "127.0.0.1"
+    """Address to listen on, UDP and TCP; loopback, because reaching further is a decision."""
+    port: Port = 5060
+    """UDP and TCP port; SIP's own. 0 takes any free one for each."""
+    public_address: Host | None = None
+    """Address that peers see in Via, Contact and SDP. None: the address that is listened on."""
+    user_agent: Annotated[str, Meta(pattern=r"^[!-~]([ -~]{0,126}[!-~])?$")] = f"Ringbridge/{__version__}"
+    """User-Agent and Server header."""
+    t1_s: Annotated[float, Meta(gt=0, le=10)] = 0.5
+    """T1, the round-trip estimate, in seconds (RFC 3261 §17.1.1.1 and Table 4)."""
+    t2_s: Annotated[float, Meta(gt=0, le=60)] = 4.0
+    """T2, the longest gap between retransmissions, in seconds (RFC 3261 Table 4)."""
+    t4_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    """T4, how long a message stays in the network, in seconds (RFC 3261 Table 4)."""
+    tcp_over_bytes: Annotated[int, Meta(ge=200, le=65535)] = 1300
+    """Requests longer than this go by TCP where the peer has it (RFC 3261 §18.1.1)."""
+    tcp_connect_deadline_s: Seconds = 4.0
+    """Seconds for a TCP connection to a peer; long enough for one lost SYN and its second try."""
+    session_expires_s: Annotated[int, Meta(ge=90, le=86400)] = 1800
+    """Session interval offered, in seconds (RFC 4028 §4.1 recommends 1800)."""
+    register_default_expires_s: Annotated[int, Meta(ge=10, le=86400)] = 3600
+    """Life of a registration that names none, in seconds (RFC 3261 §10.2.1.1 suggests an hour)."""
+    register_min_expires_s: Annotated[int, Meta(ge=10, le=86400)] = 60
+    """Shortest life granted, in seconds; a shorter wish gets 423. A minute keeps a NAT open and the registrar quiet."""
+    register_max_expires_s: Annotated[int, Meta(ge=10, le=86400)] = 3600
+    """Longest life granted, in seconds; a longer wish is cut. A phone that vanished is forgotten within the hour."""
+    nonce_lifetime_s: Seconds = 300.0
+    """How long a digest nonce serves, in seconds; old ones are answered with stale=true, which costs a round trip."""
+    max_packets_per_source_per_s: Annotated[int, Meta(ge=1)] = 10_000
+    """Packets a second from one address before the rest is dropped; a trunk at 500 calls a second sends half of it."""
+
+
+class BusConfig(Section, frozen=True):
+    """The NATS JetStream bus."""
+
+    url: Annotated[str, Meta(pattern=r"^(nats|tls)://[^\s,]+(,(nats|tls)://[^\s,]+)*$")] | None = None
+    """Servers, comma-separated. None: a server of our own, as a child process with its files in `data_dir`."""
+    nats_server: Path | None = None
+    """The `nats-server` program to start. None: the one that is installed with us."""
+    durability: Durability = Durability.STRICT
+    """strict: a bus that may lose an acknowledged write is refused, because a 202 is a promise."""
+    replicas: Annotated[int, Meta(ge=1, le=5)] | None = None
+    """Copies of streams that are made here. None: three on an external cluster, one on our own server."""
+    connect_deadline_s: Seconds = 10.0
+    """Seconds for the first connection; a server that replays a large file store takes a few."""
+    publish_deadline_s: Seconds = 8.0
+    """Seconds of trying to publish before 503; a cluster was seen without leader for 5 after a kill."""
+
+
+class StoreConfig(Section, frozen=True):
+    """The local copy of what the bus says."""
+
+    path: Path | None = None
+    """SQLite file. None: `ringbridge.db` in `data_dir`."""
+
+
+class RelayConfig(Section, frozen=True):
+    """The media relay."""
+
+    address: Annotated[str, Meta(pattern=r"^(unix:/.+|udp:[A-Za-z0-9.-]+:\d{1,5})$")] | None = None
+    """Control socket of an external rtpproxy, `unix:/path` or `udp:host:port`. None: a relay process of our own."""
+    host: Host | None = None
+    """Address for RTP, as it stands in SDP. None: `sip.public_address`, else `sip.host`."""
+    port_min: Annotated[int, Meta(ge=1024, le=65535)] = 16384
+    """First UDP port for RTP; the range ends below Linux's own ephemeral ports, so that they never collide."""
+    port_max: Annotated[int, Meta(ge=1024, le=65535)] = 32766
+    """Last UDP port for RTP; four ports a call, so about 4,000 calls."""
+    command_deadline_s: Seconds = 1.0
+    """Seconds for the answer to one command; on one machine it takes a millisecond."""
+    idle_exit_s: Seconds = 60.0
+    """Seconds until our own relay ends when left behind without calls and commands; longer than an engine's restart."""
+    media_timeout_s: Seconds = 60.0
+    """Seconds without a packet from either leg before the relay gives up; on hold a phone may be silent a while."""
+
+
+class CallsConfig(Section, frozen=True):
+    """Limits of a call's life."""
+
+    dial_before_s: Seconds = 30.0
+    """Seconds from the request until nobody may be dialled any more; who clicked has gone by then."""
+    orig_ring_timeout_s: Seconds = 30.0
+    """Seconds that the first leg rings; who clicked sits beside it."""
+    term_ring_timeout_s: Seconds = 60.0
+    """Seconds that the second leg rings; long enough for most voicemail to answer."""
+    max_call_s: Annotated[float, Meta(gt=0, le=7 * 86400)] = 4 * 3600.0
+    """Seconds after which an answered call is ended; no talk lasts so long, a lost BYE does."""
+    sync_wait_s: Seconds = 2.0
+    """Seconds that `synchronous: yes` waits for the local copy before it answers 202 instead of 200."""
+    claim_deadline_s: Seconds = 5.0
+    """Seconds that an engine has to claim a request before the bus offers it to another."""
+
+
+class LogConfig(Section, frozen=True):
+    """What the program says of itself, on standard error."""
+
+    level: LogLevel = LogLevel.INFO
+    """info: a line for each change of state."""
+    format: LogFormat = LogFormat.AUTO
+    """auto: people get colours, machines get JSON."""
+
+
+class ClientConfig(Section, frozen=True):
+    """What the commands that talk to a running Ringbridge use."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+/?$")] = "http://127.0.0.1:8480"
+    """Address of the API; where `serve` listens by default."""
+    api_key: Annotated[str, Meta(pattern=r"^[!-~]+$", extra={"secret": True})] | None = None
+    """API key; better given by environment than by file."""
+
+
+class Config(Section, frozen=True):
+    """The whole tree."""
+
+    node: NodeConfig = NodeConfig()
+    http: HttpConfig = HttpConfig()
+    sip: SipConfig = SipConfig()
+    bus: BusConfig = BusConfig()
+    store: StoreConfig = StoreConfig()
+    relay: RelayConfig = RelayConfig()
+    calls: CallsConfig = CallsConfig()
+    log: LogConfig = LogConfig()
+    client: ClientConfig = ClientConfig()
+
+    @property
+    def store_path(self) -> Path:
+        """The store's SQLite file."""
+        return self.store.path or self.node.data_dir / "ringbridge.db"
+
+    @property
+    def sip_address(self) -> str:
+        """The address that SIP peers see."""
+        return self.sip.public_address or self.sip.host
+
+    @property
+    def media_address(self) -> str:
+        """The address that stands in SDP."""
+        return self.relay.host or self.sip_address
