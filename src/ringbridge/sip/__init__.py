@@ -1,1 +1,1 @@
-"""SIP without I/O: bytes and a clock reading in, bytes and events out."""
+"""SIP without I/O: messages, transactions, dialogs, sessions, digest, registrar."""

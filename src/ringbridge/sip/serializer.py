@@ -1,0 +1,127 @@
+"""Header safety: nothing that could end a line early leaves in a message.
+
+Every start line, header name and value goes through `serialize`. Received messages hold no control character either
+(`message.parse` sees to it), so that what is copied from one passes.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from ringbridge.sip.errors import UnsafeHeader
+from ringbridge.sip.names import KNOWN, TOKEN
+from ringbridge.sip.params import CONTROL
+
+Headers = Sequence[tuple[str, str]]
+
+_CONTROL_BUT_LF: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+:[^\s<>\"\x00-\x20\x7f]++")
+_BAD_SDP: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
+
+
+def check_value(field: str, value: str) -> str:
+    """Return `value` if it may stand in a header.
+
+    Raises:
+        UnsafeHeader: it holds a control character (CR, LF, NUL, tab …) or is not text.
+    """
+    if CONTROL.search(value):
+        raise UnsafeHeader(field, "control character")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UnsafeHeader(field, "not Unicode text") from None
+    return value
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it may be a header's name.
+
+    Raises:
+        UnsafeHeader: it is not a token (RFC 3261 §25.1).
+    """
+    if name not in KNOWN and TOKEN.fullmatch(name) is None:
+        raise UnsafeHeader("header name", "not a token")
+    return name
+
+
+def check_method(method: str) -> str:
+    """Return `method` if it is a token.
+
+    Raises:
+        UnsafeHeader: it is not.
+    """
+    if TOKEN.fullmatch(method) is None:
+        raise UnsafeHeader("method", "not a token")
+    return method
+
+
+def check_uri(uri: str) -> str:
+    """Return `uri` if it has a scheme and no white space, control character, quote or angle bracket.
+
+    Raises:
+        UnsafeHeader: it is not so.
+    """
+    if _URI.fullmatch(uri) is None:
+        raise UnsafeHeader("URI", "not a URI")
+    return check_value("URI", uri)
+
+
+def check_sdp(body: bytes) -> bytes:
+    """Return `body` if each of its lines ends in CR LF and holds no other control character.
+
+    Raises:
+        UnsafeHeader: it is not so.
+    """
+    if _BAD_SDP.search(body):
+        raise UnsafeHeader("SDP line", "control character")
+    return body
+
+
+def added_header(line: str) -> tuple[str, str]:
+    """Read one `Name: value` that somebody wants on an INVITE; the name must begin with `X-`.
+
+    Raises:
+        UnsafeHeader: no colon, another name, or a control character.
+    """
+    name, colon, value = line.partition(":")
+    name = name.strip(" ")
+    if not colon or name[:2].lower() != "x-" or len(name) < 3:
+        raise UnsafeHeader("added header", "not `X-Name: value`")
+    return check_name(name), check_value(name, value.strip(" "))
+
+
+def serialize(start_line: str, headers: Headers, body: bytes) -> bytes:
+    """Return the bytes of a message; Content-Length is always ours and always there (RFC 3261 §18.3).
+
+    Raises:
+        UnsafeHeader: a control character anywhere in the head, or an SDP body with a bare CR or LF.
+    """
+    lines = [start_line]
+    sdp = False
+    for name, value in headers:
+        if name not in KNOWN:
+            check_name(name)
+        elif name == "Content-Length":
+            continue
+        elif name == "Content-Type" and body:
+            sdp = value[:15].lower() == "application/sdp"
+        lines.append(f"{name}: {value}")
+    lines.append(f"Content-Length: {len(body)}")
+    # One pass over the whole head: joined by LF, it may hold that many LF and no other control character.
+    head = "\n".join(lines)
+    if _CONTROL_BUT_LF.search(head) or head.count("\n") != len(lines) - 1:
+        _name_the_fault(start_line, headers)
+    if sdp:
+        check_sdp(body)
+    try:
+        return head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body
+    except UnicodeEncodeError:
+        _name_the_fault(start_line, headers)
+        raise
+
+
+def _name_the_fault(start_line: str, headers: Headers) -> None:
+    check_value("start line", start_line)
+    for name, value in headers:
+        check_value(name, value)
