@@ -1,0 +1,72 @@
+# ARGS goes to the program or to pytest: `make run ARGS=--once`, `make test-fast ARGS="-k digest"`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help run test check test-fast test-live setup setup-run test-tools format lock bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+run: setup-run ## set up what is needed and run the demo
+	@exec $(BIN)/ringbridge demo $(ARGS)
+
+test: setup test-tools ## set up what is needed, then all checks and all tests
+	@$(MAKE) --no-print-directory check
+	@exec $(BIN)/pytest $(ARGS)
+
+test-fast: setup ## all tests but those in tests/live
+	@exec $(BIN)/pytest --ignore=tests/live $(ARGS)
+
+test-live: setup test-tools ## the tests with real processes, SIPp and kill -9
+	@exec $(BIN)/pytest tests/live $(ARGS)
+
+CHECKS := check-format check-lint check-types check-imports check-sizes check-locks
+.PHONY: $(CHECKS)
+
+check: setup ## format, lint, types, imports, module sizes, lock files
+	@$(MAKE) --no-print-directory --keep-going --output-sync --jobs=2 $(CHECKS)
+
+check-types: # the longest, so it starts first
+	@$(BIN)/mypy
+
+check-format:
+	@$(BIN)/ruff format --quiet --diff .
+
+check-lint:
+	@$(BIN)/ruff check --quiet .
+
+check-imports:
+	@$(BIN)/lint-imports --no-logo
+
+check-sizes:
+	@$(BIN)/python tools/check_sizes.py
+
+check-locks:
+	@$(BIN)/python tools/check_locks.py
+
+setup: ## the environment for checks and tests, in .venv
+	@tools/setup.sh dev
+
+setup-run:
+	@tools/setup.sh run
+
+test-tools:
+	@tools/test_tools.sh
+
+format: setup ## format and mend what can be mended
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+lock: ## make the lock files from the .in files (needs a network; ARGS=--upgrade for the newest versions)
+	@[ -x $(BIN)/uv ] || tools/setup.sh dev
+	@tools/lock.sh $(ARGS)
+
+bench: setup test-tools ## the figures of this machine
+	@exec $(BIN)/ringbridge bench $(ARGS)
+
+clean: ## remove all that was made here, .venv too
+	@rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
