@@ -60,7 +60,13 @@ class Message:
         Raises:
             ProtocolError: 400, a quote is never closed.
         """
-        return [item for value in self.lines(name) for item in split(value, ",")]
+        items: list[str] = []
+        for value in self.lines(name):
+            if "," in value:
+                items += split(value, ",")
+            else:
+                items.append(value)
+        return items
 
     def lines(self, name: str) -> list[str]:
         """Return every value of a header as it was sent, one a line (for those whose commas separate nothing)."""
@@ -167,6 +173,8 @@ class Message:
         return addresses
 
     def _addresses(self, name: str) -> list[NameAddress]:
+        if self.first(name) is None:
+            return []
         return [NameAddress.parse(value) for value in self.all(name)]
 
     @property

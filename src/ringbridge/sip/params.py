@@ -12,7 +12,13 @@ from ringbridge.sip.errors import ProtocolError, UnsafeHeader
 Params = Mapping[str, str | None]
 """Parameters by lower-case name; the value of a quoted string is held unquoted; None: no value."""
 
+SHORT: Final = 200
+"""The longest text, in characters, whose reading is remembered."""
+
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_USUAL: Final = frozenset(
+    ("tag", "branch", "rport", "received", "lr", "q", "expires", "transport", "+sip.instance", "reg-id", "ob", "maddr")
+)
 _PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~\[\]:]+")
 _NAME: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _ITEM: Final = {
@@ -78,7 +84,7 @@ def parse_params(text: str) -> dict[str, str | None]:
     for item in items:
         name, equals, value = item.partition("=")
         name = name.strip().lower()
-        if not _NAME.fullmatch(name) or name in params:
+        if (name not in _USUAL and not _NAME.fullmatch(name)) or name in params:
             raise ProtocolError(400, "Bad header parameter")
         if not equals:
             params[name] = None
@@ -104,7 +110,7 @@ def format_params(params: Params) -> str:
         return ""
     parts = []
     for name, value in params.items():
-        if not _NAME.fullmatch(name):
+        if name not in _USUAL and not _NAME.fullmatch(name):
             raise UnsafeHeader("parameter name", "not a token")
         if value is None:
             parts.append(f";{name}")

@@ -14,9 +14,9 @@ from ringbridge.sip.params import CONTROL
 
 Headers = Sequence[tuple[str, str]]
 
-_CONTROL_BUT_LF: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+_CONTROLS_BUT_LF: Final = bytes([*range(10), *range(11, 32), 127])
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+:[^\s<>\"\x00-\x20\x7f]++")
-_BAD_SDP: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
+_CONTROLS_IN_SDP: Final = bytes([*range(9), 11, 12, *range(14, 32), 127])
 
 
 def check_value(field: str, value: str) -> str:
@@ -73,7 +73,8 @@ def check_sdp(body: bytes) -> bytes:
     Raises:
         UnsafeHeader: it is not so.
     """
-    if _BAD_SDP.search(body):
+    ends = body.count(b"\r\n")
+    if len(body.translate(None, _CONTROLS_IN_SDP)) != len(body) or not body.count(13) == body.count(10) == ends:
         raise UnsafeHeader("SDP line", "control character")
     return body
 
@@ -98,30 +99,30 @@ def serialize(start_line: str, headers: Headers, body: bytes) -> bytes:
         UnsafeHeader: a control character anywhere in the head, or an SDP body with a bare CR or LF.
     """
     lines = [start_line]
-    sdp = False
     for name, value in headers:
         if name not in KNOWN:
             check_name(name)
         elif name == "Content-Length":
             continue
-        elif name == "Content-Type" and body:
-            sdp = value[:15].lower() == "application/sdp"
         lines.append(f"{name}: {value}")
     lines.append(f"Content-Length: {len(body)}")
-    # One pass over the whole head: joined by LF, it may hold that many LF and no other control character.
-    head = "\n".join(lines)
-    if _CONTROL_BUT_LF.search(head) or head.count("\n") != len(lines) - 1:
-        _name_the_fault(start_line, headers)
-    if sdp:
-        check_sdp(body)
+    # Joined by LF, the head may hold that many LF and no other control character: two passes in C over all of it.
     try:
-        return head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body
+        head = "\n".join(lines).encode()
     except UnicodeEncodeError:
-        _name_the_fault(start_line, headers)
-        raise
+        raise _fault(start_line, headers) from None
+    if len(head.translate(None, _CONTROLS_BUT_LF)) != len(head) or head.count(10) != len(lines) - 1:
+        raise _fault(start_line, headers)
+    if body and any(name == "Content-Type" and value.lower().startswith("application/sdp") for name, value in headers):
+        check_sdp(body)
+    return head.replace(b"\n", b"\r\n") + b"\r\n\r\n" + body
 
 
-def _name_the_fault(start_line: str, headers: Headers) -> None:
-    check_value("start line", start_line)
-    for name, value in headers:
-        check_value(name, value)
+def _fault(start_line: str, headers: Headers) -> UnsafeHeader:
+    try:
+        check_value("start line", start_line)
+        for name, value in headers:
+            check_value(name, value)
+    except UnsafeHeader as fault:
+        return fault
+    return UnsafeHeader("header", "control character")

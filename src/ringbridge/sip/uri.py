@@ -1,14 +1,16 @@
 """SIP and tel URIs, and the name-addr that wraps them (RFC 3261 §19.1, §20.10, §25.1; RFC 3966)."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote as percent_encode
 from urllib.parse import unquote as percent_decode
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
 from ringbridge.sip.errors import ProtocolError, UnsafeHeader
-from ringbridge.sip.params import CONTROL, Params, format_params, parse_params, quote, unquote
+from ringbridge.sip.params import CONTROL, SHORT, Params, format_params, parse_params, quote, unquote
 
 _USER_SAFE: Final = "-_.!~*'()&=+$,;?/"
 _PASSWORD_SAFE: Final = "-_.!~*'()&=+$,"  # noqa: S105  characters, no password
@@ -69,15 +71,14 @@ def _parse_uri_headers(text: str) -> tuple[tuple[str, str], ...]:
 _NO_PARAMS: Final[Params] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Uri:
+class Uri(Struct, frozen=True, gc=False):
     """A sip, sips or tel URI with its escapes decoded; of a tel URI `user` is the number and `host` is empty."""
 
     scheme: str
     user: str | None
     host: str
     port: int | None = None
-    params: Params = field(default_factory=dict)
+    params: Params = field(default_factory=dict[str, str | None])
     headers: tuple[tuple[str, str], ...] = ()
     password: str | None = None
 
@@ -176,8 +177,7 @@ class Uri:
         return self.serialize()
 
 
-@dataclass(frozen=True, slots=True)
-class NameAddress:
+class NameAddress(Struct, frozen=True, gc=False):
     """A display name, a URI as it was sent, and header parameters: From, To, Contact, Route and so on.
 
     `uri` is text because most steps only copy it; `parsed_uri()` reads it.
@@ -185,7 +185,7 @@ class NameAddress:
 
     display: str
     uri: str
-    params: Mapping[str, str | None] = field(default_factory=dict)
+    params: Params = field(default_factory=dict[str, str | None])
 
     @classmethod
     def parse(cls, text: str) -> "NameAddress":
@@ -194,23 +194,7 @@ class NameAddress:
         Raises:
             ProtocolError: 400.
         """
-        found = _NAME_ADDR.fullmatch(text)
-        if found is None:
-            return cls._parse_addr_spec(text)
-        quoted, plain, uri, params = found.groups()
-        if _SHAPE.fullmatch(uri) is None:
-            raise ProtocolError(400, "Bad URI in an address")
-        display = plain.strip() if quoted is None else unquote(f'"{quoted}"')
-        return cls(display, uri, parse_params(params) if params is not None else _NO_PARAMS)
-
-    @classmethod
-    def _parse_addr_spec(cls, text: str) -> "NameAddress":
-        uri, semicolon, params = text.partition(";")
-        uri = uri.strip()
-        # RFC 3261 §20.10: a URI with a comma, question mark or semicolon must be in angle brackets.
-        if _SHAPE.fullmatch(uri) is None or "," in uri or "?" in uri:
-            raise ProtocolError(400, "Bad address")
-        return cls("", uri, parse_params(params) if semicolon else _NO_PARAMS)
+        return _short_address(text) if len(text) <= SHORT else _parse_address(text)
 
     @property
     def tag(self) -> str | None:
@@ -250,3 +234,26 @@ class NameAddress:
 
     def __str__(self) -> str:
         return self.serialize()
+
+
+def _parse_address(text: str) -> NameAddress:
+    found = _NAME_ADDR.fullmatch(text)
+    if found is None:
+        return _parse_addr_spec(text)
+    quoted, plain, uri, params = found.groups()
+    if _SHAPE.fullmatch(uri) is None:
+        raise ProtocolError(400, "Bad URI in an address")
+    display = plain.strip() if quoted is None else unquote(f'"{quoted}"')
+    return NameAddress(display, uri, parse_params(params) if params is not None else _NO_PARAMS)
+
+
+def _parse_addr_spec(text: str) -> NameAddress:
+    uri, semicolon, params = text.partition(";")
+    uri = uri.strip()
+    # RFC 3261 §20.10: a URI with a comma, question mark or semicolon must be in angle brackets.
+    if _SHAPE.fullmatch(uri) is None or "," in uri or "?" in uri:
+        raise ProtocolError(400, "Bad address")
+    return NameAddress("", uri, parse_params(params) if semicolon else _NO_PARAMS)
+
+
+_short_address = lru_cache(4096)(_parse_address)
