@@ -1,0 +1,254 @@
+"""The bus in memory: what tests use instead of NATS, with the same semantics and with faults on request.
+
+A `MemoryHub` is the cluster; every `MemoryBus` on it is one node's connection. Writes compare and set as JetStream
+does; `MemoryHub.is_up` cuts everybody off, and `MemoryHub.faults` makes single writes fail before or after they are
+stored (an acknowledgement that was lost).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum
+
+import msgspec
+
+from ringbridge.adapters.nats_bus_subjects import Stream, call_tree, location_key, record_key
+from ringbridge.adapters.replica_feed import FeedSink
+from ringbridge.calls.ports import Claimable, CommandHandler, NodeAway, StoredCallMessage
+from ringbridge.model.directory import Location, Record, kind_of
+from ringbridge.model.errors import BusUnavailable, Conflict
+from ringbridge.model.events import CallEvent, CallRequested, decode, encode
+from ringbridge.model.ids import CallId, DomainName, NodeId
+
+
+class Fault(Enum):
+    """How one write fails."""
+
+    LOST = "lost"
+    """Nothing is stored."""
+    STORED = "stored"
+    """It is stored, and the writer is not told."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One message of a stream; `removed` marks a deleted key."""
+
+    sequence: int
+    subject: str
+    payload: bytes
+    removed: bool
+
+
+class MemoryStream:
+    """One stream: its messages, and the last of each subject tree."""
+
+    def __init__(self, incarnation: str) -> None:
+        self.incarnation = incarnation
+        self.entries: list[Entry] = []
+        self.last: dict[str, Entry] = {}
+        self.changed = asyncio.Event()
+
+    def store(
+        self, subject: str, payload: bytes, *, tree: str, expected: int | None = None, removed: bool = False
+    ) -> int:
+        last = self.last.get(tree)
+        if expected is not None and expected != (last.sequence if last else 0):
+            raise Conflict
+        entry = Entry(len(self.entries) + 1, subject, payload, removed)
+        self.entries.append(entry)
+        self.last[tree] = entry
+        self.changed.set()
+        self.changed = asyncio.Event()
+        return entry.sequence
+
+
+class MemoryHub:
+    """What all nodes share."""
+
+    def __init__(self) -> None:
+        self.is_up = True
+        self.faults: deque[Fault] = deque()
+        self.streams = {stream: MemoryStream("1") for stream in Stream}
+        self.waiting: deque[Entry] = deque()
+        self.claimable = asyncio.Event()
+        self.handlers: dict[NodeId, CommandHandler] = {}
+        self.writes: dict[Stream, int] = defaultdict(int)
+        """How many messages were stored, by stream."""
+
+    def recreate(self, stream: Stream) -> None:
+        """Lose a stream and make it again, empty, under its name."""
+        old = self.streams[stream]
+        self.streams[stream] = MemoryStream(str(int(old.incarnation) + 1))
+        old.changed.set()
+
+    def offer(self, entry: Entry) -> None:
+        self.waiting.append(entry)
+        self.claimable.set()
+
+    async def write(self, stream: Stream, subject: str, payload: bytes, *, tree: str, **how: int | bool | None) -> int:
+        await asyncio.sleep(0)
+        if not self.is_up:
+            raise BusUnavailable
+        fault = self.faults.popleft() if self.faults else None
+        if fault is Fault.LOST:
+            raise BusUnavailable
+        expected, removed = how.get("expected"), bool(how.get("removed"))
+        sequence = self.streams[stream].store(subject, payload, tree=tree, expected=expected, removed=removed)
+        self.writes[stream] += 1
+        if stream is Stream.CALLS and subject.endswith(".requested"):
+            self.offer(self.streams[stream].entries[-1])
+        if fault is Fault.STORED:
+            raise BusUnavailable
+        return sequence
+
+
+class _Offer(Claimable):
+    """A claimable call of the hub."""
+
+    def __init__(self, hub: MemoryHub, entry: Entry, requested: CallRequested) -> None:
+        self._hub, self._entry, self._requested = hub, entry, requested
+
+    @property
+    def requested(self) -> CallRequested:
+        return self._requested
+
+    @property
+    def sequence(self) -> int:
+        return self._entry.sequence
+
+    def done(self) -> None:
+        """Nothing to do: the hub offers once."""
+
+    def again(self, after_s: float) -> None:
+        asyncio.get_running_loop().call_later(after_s, self._hub.offer, self._entry)
+
+
+class MemoryBus:
+    """`calls.ports.Bus` over a `MemoryHub`."""
+
+    def __init__(self, hub: MemoryHub | None = None) -> None:
+        self.hub = hub or MemoryHub()
+        self._served: list[NodeId] = []
+
+    @property
+    def is_up(self) -> bool:
+        return self.hub.is_up
+
+    async def create_call(self, domain: DomainName, call_id: CallId, events: Sequence[CallEvent]) -> int:
+        claimable = isinstance(events[0], CallRequested)
+        return await self._write_call(domain, call_id, events, expected=0, claimable=claimable)
+
+    async def append_call(
+        self, domain: DomainName, call_id: CallId, events: Sequence[CallEvent], *, after: int, requested: bool = False
+    ) -> int:
+        return await self._write_call(domain, call_id, events, expected=after, claimable=requested)
+
+    async def _write_call(
+        self, domain: DomainName, call_id: CallId, batch: Sequence[CallEvent], *, expected: int, claimable: bool
+    ) -> int:
+        tree = call_tree(domain, call_id)
+        subject = f"{tree}.{'requested' if claimable else 'events'}"
+        return await self.hub.write(Stream.CALLS, subject, encode(batch), tree=tree, expected=expected)
+
+    async def read_call(self, domain: DomainName, call_id: CallId) -> list[StoredCallMessage]:
+        await asyncio.sleep(0)
+        if not self.hub.is_up:
+            raise BusUnavailable
+        prefix = call_tree(domain, call_id) + "."
+        entries = self.hub.streams[Stream.CALLS].entries
+        return [
+            StoredCallMessage(decode(entry.payload), entry.sequence)
+            for entry in entries
+            if entry.subject.startswith(prefix)
+        ]
+
+    async def claims(self, handler: Callable[[Claimable], Awaitable[None]], *, at_most: int) -> None:
+        free = asyncio.Semaphore(at_most)
+
+        async def offer(entry: Entry, requested: CallRequested) -> None:
+            async with free:
+                await handler(_Offer(self.hub, entry, requested))
+
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self.hub.claimable.wait()
+                while self.hub.waiting:
+                    entry = self.hub.waiting.popleft()
+                    first = decode(entry.payload)[0]
+                    if isinstance(first, CallRequested):
+                        group.create_task(offer(entry, first))
+                self.hub.claimable.clear()
+
+    async def serve_commands(self, node: NodeId, handler: CommandHandler) -> None:
+        self.hub.handlers[node] = handler
+        self._served.append(node)
+
+    async def command(self, node: NodeId, payload: bytes, *, timeout_s: float) -> bytes:
+        await asyncio.sleep(0)
+        handler = self.hub.handlers.get(node)
+        if handler is None or not self.hub.is_up:
+            raise NodeAway(node)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await handler(payload)
+        except TimeoutError as error:
+            raise NodeAway(node) from error
+
+    async def put_record(self, record: Record, *, only_new: bool = False, revision: int | None = None) -> int:
+        subject = record_key(kind_of(record), record.key)
+        stream = self.hub.streams[Stream.DIRECTORY]
+        expected = revision
+        if only_new:
+            last = stream.last.get(subject)
+            expected = last.sequence if last and last.removed else 0
+        return await self.hub.write(
+            Stream.DIRECTORY, subject, msgspec.json.encode(record), tree=subject, expected=expected
+        )
+
+    async def delete_record(self, kind: str, key: tuple[str, ...]) -> int:
+        subject = record_key(kind, key)
+        return await self.hub.write(Stream.DIRECTORY, subject, b"", tree=subject, removed=True)
+
+    async def put_location(self, location: Location, *, ttl_s: int) -> int:
+        if ttl_s < 1:
+            raise ValueError(f"ttl_s must be at least 1 second, not {ttl_s}")
+        subject = location_key(location.domain, location.device, location.contact)
+        return await self.hub.write(Stream.LOCATIONS, subject, msgspec.json.encode(location), tree=subject)
+
+    async def delete_location(self, domain: str, device: str, contact: str) -> int:
+        subject = location_key(domain, device, contact)
+        return await self.hub.write(Stream.LOCATIONS, subject, b"", tree=subject, removed=True)
+
+    async def close(self) -> None:
+        for node in self._served:
+            self.hub.handlers.pop(node, None)
+
+
+class MemoryFeed:
+    """The hub's streams as a replica follows them; `hold` keeps news back, as a slow network would."""
+
+    def __init__(self, hub: MemoryHub) -> None:
+        self._hub = hub
+        self._flows = asyncio.Event()
+        self._flows.set()
+
+    def hold(self) -> None:
+        self._flows.clear()
+
+    def go_on(self) -> None:
+        self._flows.set()
+
+    async def run(self, stream: Stream, sink: FeedSink) -> None:
+        while True:
+            source = self._hub.streams[stream]
+            sink.joined(source.incarnation)
+            while source is self._hub.streams[stream]:
+                changed = source.changed
+                await self._flows.wait()
+                for entry in itertools.islice(source.entries, sink.received, None):
+                    sink.entry(entry.subject, entry.sequence, entry.payload, entry.removed)
+                sink.caught_up()
+                await changed.wait()

@@ -1,0 +1,294 @@
+"""The loop that keeps a node's store up to date with the bus (design.md "The bus, the replica").
+
+For each stream there is a cursor: what was received, what is committed, what waits between. One committer takes what
+waits, folds it, and writes it with the offsets in one transaction; while that runs, more arrives, so that the load
+itself makes the batches. Several messages of one call become one row. A commit waits a little for company unless
+somebody waits for a sequence in it (`synchronous: yes`).
+
+The offset is in the same transaction, messages at or below it are passed over, and `model.call.fold` changes nothing
+the second time: applying twice is harmless, and a store that is dropped fills again from the beginning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import msgspec
+import structlog
+
+from ringbridge.adapters.nats_bus_subjects import Stream, call_of, call_tree, location_of, record_of
+from ringbridge.adapters.replica_feed import Feed
+from ringbridge.adapters.store_batch import LocationChange, Offset, RecordChange, ReplicaStore, StoreBatch
+from ringbridge.calls.ports import Clock
+from ringbridge.model.call import Call, fold
+from ringbridge.model.cdr import cdr_of
+from ringbridge.model.directory import Location, Record
+from ringbridge.model.events import CallRequested, decode
+
+log = structlog.get_logger(__name__)
+
+ENTRIES_PER_COMMIT = 256  # folding them takes the loop for about 5 ms
+COMMIT_PAUSE_S = 0.02  # a GET may be this old; a commit costs as much as ten messages
+PURGE_EVERY_S = 600.0
+CALLS_READABLE_S = 24 * 3600.0  # contract §3: ended calls stay readable by GET for 24 hours
+LOCATIONS_KEPT_S = 60.0  # rows that ran out are not read any more; the marker of the bus usually comes first
+
+_record_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+_location_decoder = msgspec.json.Decoder(Location)
+
+_Entry = tuple[str, int, bytes, bool]
+
+
+class _Cursor:
+    """One stream's place: `FeedSink` for the feed, a queue for the committer."""
+
+    def __init__(self, stream: Stream, offset: Offset | None, wake: Callable[[], None]) -> None:
+        self.stream = stream
+        self.incarnation = offset.incarnation if offset else ""
+        self.received = offset.sequence if offset else 0
+        self.applied = self.received
+        self.dropped = False
+        self.pending: deque[_Entry] = deque()
+        self.waiters: list[tuple[int, int, asyncio.Future[bool]]] = []
+        self.met = asyncio.Event()
+        self._wake = wake
+        self._count = 0
+
+    @property
+    def backlog(self) -> int:
+        return len(self.pending)
+
+    def joined(self, incarnation: str) -> None:
+        if self.incarnation == incarnation:
+            return
+        if self.incarnation:
+            log.error("stream_made_again", stream=self.stream.value, applied=self.applied)
+            self.dropped = True
+        self.incarnation = incarnation
+        self.received = self.applied = 0
+        self.pending.clear()
+        self._wake()
+
+    def entry(self, subject: str, sequence: int, payload: bytes, removed: bool) -> None:  # noqa: FBT001 - as FeedSink
+        if sequence > self.received:
+            self.received = sequence
+            self.pending.append((subject, sequence, payload, removed))
+            self._wake()
+
+    def caught_up(self) -> None:
+        self.met.set()
+
+    def wait(self, sequence: int) -> asyncio.Future[bool]:
+        """Return a future that is done when `sequence` is applied."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._count += 1
+        heapq.heappush(self.waiters, (sequence, self._count, future))
+        self._wake()
+        return future
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether somebody waits for what is here but not committed."""
+        return bool(self.waiters) and self.waiters[0][0] <= self.received
+
+    def committed(self, sequence: int) -> None:
+        self.applied = max(self.applied, sequence)
+        while self.waiters and self.waiters[0][0] <= self.applied:
+            _, _, future = heapq.heappop(self.waiters)
+            if not future.done():
+                future.set_result(True)
+
+
+class Replica:
+    """`calls.ports.Replica`: `run` it as a task; `start` before, to learn where the store stands."""
+
+    def __init__(
+        self, feed: Feed, store: ReplicaStore, *, clock: Clock, commit_pause_s: float = COMMIT_PAUSE_S
+    ) -> None:
+        self._feed = feed
+        self._store = store
+        self._clock = clock
+        self._commit_pause_s = commit_pause_s
+        self._cursors: dict[Stream, _Cursor] = {}
+        self._live: dict[str, Call] = {}
+        self._listeners: list[Callable[[Call], None]] = []
+        self._wake = asyncio.Event()
+        self.bad_messages = 0
+        """How many messages could not be read and were passed over."""
+
+    async def start(self) -> None:
+        """Read from the store how far each stream is applied, and the calls that are not over."""
+        for stream in Stream:
+            self._cursors[stream] = _Cursor(stream, await self._store.offset(stream), self._wake.set)
+        for call in await self._store.live_calls():
+            self._live[call_tree(call.domain, call.call_id)] = call
+
+    async def run(self) -> None:
+        """Follow the bus until cancelled."""
+        if not self._cursors:
+            await self.start()
+        async with asyncio.TaskGroup() as group:
+            for stream, cursor in self._cursors.items():
+                group.create_task(self._feed.run(stream, cursor), name=f"replica-{stream}")
+            group.create_task(self._commit_loop(), name="replica-commit")
+            group.create_task(self._purge_loop(), name="replica-purge")
+
+    async def caught_up(self, *, timeout_s: float) -> bool:
+        """Return whether the store has, within `timeout_s`, what the bus held when the streams were joined."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                for cursor in self._cursors.values():
+                    await cursor.met.wait()
+                    await self._wait(cursor.stream, cursor.received, timeout_s=timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def applied(self, stream: Stream) -> int:
+        """Return the sequence up to which `stream` is applied."""
+        return self._cursors[stream].applied
+
+    async def wait_calls(self, sequence: int, *, timeout_s: float) -> bool:
+        return await self._wait(Stream.CALLS, sequence, timeout_s=timeout_s)
+
+    async def wait_directory(self, sequence: int, *, timeout_s: float) -> bool:
+        return await self._wait(Stream.DIRECTORY, sequence, timeout_s=timeout_s)
+
+    async def wait_locations(self, sequence: int, *, timeout_s: float) -> bool:
+        return await self._wait(Stream.LOCATIONS, sequence, timeout_s=timeout_s)
+
+    async def _wait(self, stream: Stream, sequence: int, *, timeout_s: float) -> bool:
+        cursor = self._cursors[stream]
+        if cursor.applied >= sequence:
+            return True
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await cursor.wait(sequence)
+        except TimeoutError:
+            return False
+
+    def follow_calls(self, listener: Callable[[Call], None]) -> Callable[[], None]:
+        self._listeners.append(listener)
+
+        def stop() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return stop
+
+    # --- committing ---
+
+    async def _commit_loop(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if not any(cursor.pending or cursor.dropped for cursor in self._cursors.values()):
+                continue
+            await self._wait_for_company()
+            while any(cursor.pending or cursor.dropped for cursor in self._cursors.values()):
+                await self._commit()
+
+    async def _wait_for_company(self) -> None:
+        """Return after the pause, or at once when what somebody waits for is here, or a batch is full."""
+        ends = asyncio.get_running_loop().time() + self._commit_pause_s
+        while not any(cursor.is_urgent or cursor.backlog >= ENTRIES_PER_COMMIT for cursor in self._cursors.values()):
+            try:
+                async with asyncio.timeout_at(ends):
+                    await self._wake.wait()
+            except TimeoutError:
+                return
+            self._wake.clear()
+
+    async def _commit(self) -> None:
+        batch = StoreBatch()
+        changed: dict[str, Call] = {}
+        for cursor in self._cursors.values():
+            if cursor.dropped:
+                self._drop(cursor, batch)
+            if cursor.pending:
+                taken = [cursor.pending.popleft() for _ in range(min(len(cursor.pending), ENTRIES_PER_COMMIT))]
+                batch.offsets[cursor.stream] = Offset(cursor.incarnation, taken[-1][1])
+                await self._take(cursor.stream, taken, batch, changed)
+        batch.calls = list(changed.values())
+        batch.cdrs = [cdr_of(call) for call in batch.calls if call.is_over and call.release and call.plan]
+        await self._store.apply(batch)
+        self._committed(batch, changed)
+
+    async def _take(self, stream: Stream, taken: list[_Entry], batch: StoreBatch, changed: dict[str, Call]) -> None:
+        match stream:
+            case Stream.CALLS:
+                await self._fold_calls(taken, changed)
+            case Stream.DIRECTORY:
+                batch.records = list(self._records(taken))
+            case Stream.LOCATIONS:
+                batch.locations = list(self._locations(taken))
+
+    def _committed(self, batch: StoreBatch, changed: dict[str, Call]) -> None:
+        """Tell those who wait and those who follow, and let go of calls that are over."""
+        for tree, call in changed.items():
+            if call.is_over and self._live.get(tree) is call:
+                del self._live[tree]
+        for cursor in self._cursors.values():
+            offset = batch.offsets.get(cursor.stream)
+            if offset is not None and offset.incarnation == cursor.incarnation:
+                cursor.committed(offset.sequence)
+        for call in batch.calls:
+            for listener in tuple(self._listeners):
+                listener(call)
+
+    def _drop(self, cursor: _Cursor, batch: StoreBatch) -> None:
+        cursor.dropped = False
+        batch.dropped.append(cursor.stream)
+        if cursor.stream is Stream.CALLS:
+            self._live.clear()
+
+    async def _fold_calls(self, taken: Iterable[_Entry], changed: dict[str, Call]) -> None:
+        """Put into `changed`, by subject tree, the calls that `taken` changes, as they are after it."""
+        for subject, sequence, payload, removed in taken:
+            if removed:
+                continue
+            try:
+                events = decode(payload)
+            except msgspec.DecodeError:
+                self._passed_over(subject, sequence)
+                continue
+            tree = subject[: subject.rfind(".")]
+            call = self._live.get(tree)
+            if call is None and not (events and isinstance(events[0], CallRequested)):
+                call = await self._store.stored_call(*call_of(subject))
+            after = fold(call, events, sequence)
+            if after is not None:
+                changed[tree] = self._live[tree] = after
+
+    def _records(self, taken: Iterable[_Entry]) -> Iterable[RecordChange]:
+        last = {entry[0]: entry for entry in taken}
+        for subject, sequence, payload, removed in last.values():
+            kind, key = record_of(subject)
+            try:
+                yield RecordChange(kind, key, None if removed else _record_decoder.decode(payload))
+            except msgspec.DecodeError:
+                self._passed_over(subject, sequence)
+
+    def _locations(self, taken: Iterable[_Entry]) -> Iterable[LocationChange]:
+        last = {entry[0]: entry for entry in taken}
+        for subject, sequence, payload, removed in last.values():
+            domain, device, digest = location_of(subject)
+            try:
+                yield LocationChange(domain, device, digest, None if removed else _location_decoder.decode(payload))
+            except msgspec.DecodeError:
+                self._passed_over(subject, sequence)
+
+    def _passed_over(self, subject: str, sequence: int) -> None:
+        self.bad_messages += 1
+        log.error("bus_message_unreadable", subject=subject, sequence=sequence)
+
+    async def _purge_loop(self) -> None:
+        while True:
+            now = self._clock.now()
+            await self._store.purge(
+                calls_ended_before=now - CALLS_READABLE_S, locations_expired_before=now - LOCATIONS_KEPT_S
+            )
+            await asyncio.sleep(PURGE_EVERY_S)

@@ -1,0 +1,77 @@
+"""What the replica hands to a store: the changes of many bus messages, to be written in one transaction."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from ringbridge.calls.ports import Store
+from ringbridge.model.call import Call
+from ringbridge.model.cdr import Cdr
+from ringbridge.model.directory import Location, Record
+from ringbridge.model.ids import CallId, DomainName
+
+
+class Offset(msgspec.Struct, frozen=True):
+    """How far a store has applied one stream. `incarnation` tells a stream from one made again under its name."""
+
+    incarnation: str
+    sequence: int
+
+
+class RecordChange(msgspec.Struct, frozen=True):
+    """One directory record as it is now; `record` is None where it was deleted."""
+
+    kind: str
+    key: tuple[str, ...]
+    record: Record | None
+
+
+class LocationChange(msgspec.Struct, frozen=True):
+    """One location as it is now; `location` is None where it was removed or expired."""
+
+    domain: str
+    device: str
+    contact_digest: str
+    location: Location | None
+
+
+class StoreBatch(msgspec.Struct):
+    """Changes that are stored together with the offsets that they bring the store to.
+
+    A stream in `dropped` was made again: everything that came from it goes before anything is written.
+    """
+
+    calls: list[Call] = []
+    cdrs: list[Cdr] = []
+    records: list[RecordChange] = []
+    locations: list[LocationChange] = []
+    offsets: dict[str, Offset] = {}
+    dropped: list[str] = []
+
+
+class ReplicaStore(Store, Protocol):
+    """A store as its replica sees it: the reads of `Store`, and the one way to write."""
+
+    async def offset(self, stream: str) -> Offset | None:
+        """Return how far `stream` is applied; None when never."""
+        ...
+
+    async def stored_call(self, domain: DomainName, call_id: CallId) -> Call | None:
+        """Return a call by the application's call-id alone."""
+        ...
+
+    async def live_calls(self) -> list[Call]:
+        """Return every call that is not over."""
+        ...
+
+    async def apply(self, batch: StoreBatch) -> None:
+        """Write `batch` durably, whole or not at all."""
+        ...
+
+    async def purge(self, *, calls_ended_before: float, locations_expired_before: float) -> None:
+        """Forget calls that ended, and locations that ran out, before these times in epoch seconds."""
+        ...
+
+    async def close(self) -> None: ...

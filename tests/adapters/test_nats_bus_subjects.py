@@ -1,0 +1,47 @@
+"""Any name becomes one subject token, and comes back."""
+
+from __future__ import annotations
+
+import pytest
+
+from ringbridge.adapters.nats_bus_subjects import (
+    call_of,
+    call_tree,
+    decode_token,
+    encode_token,
+    location_key,
+    location_of,
+    record_key,
+    record_of,
+)
+from ringbridge.model.ids import CallId, DomainName
+
+NAMES = ["", "=", "abc", "A-b_9", "a.b", "*", ">", "a b", "x@y:+=-", "é\x00\n", "~", "=3D", "日本", ".." * 64]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_token_is_safe_and_reversible(name: str) -> None:
+    token = encode_token(name)
+    assert token
+    assert not set(token) - set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=")
+    assert decode_token(token) == name
+
+
+def test_different_names_have_different_tokens() -> None:
+    assert len({encode_token(name) for name in NAMES}) == len(NAMES)
+
+
+@pytest.mark.parametrize("token", ["a.b", "=41", "=zz", "*", ""])
+def test_a_foreign_token_is_refused(token: str) -> None:
+    with pytest.raises(ValueError, match="token"):
+        decode_token(token)
+
+
+def test_subjects_tell_whose_they_are() -> None:
+    domain, call_id = DomainName("a.example"), CallId("x.y@z")
+    assert call_of(call_tree(domain, call_id) + ".events") == (domain, call_id)
+    assert record_of(record_key("dialrule", ("a.example", "plan", "sip:1*@*"))) == (
+        "dialrule",
+        ("a.example", "plan", "sip:1*@*"),
+    )
+    assert location_of(location_key("a.example", "1001", "sip:x"))[:2] == ("a.example", "1001")

@@ -1,0 +1,202 @@
+"""The replica over the in-memory hub and store: folding, offsets, waiting, rebuilding."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
+from ringbridge.adapters.memory_store import MemoryStore
+from ringbridge.adapters.nats_bus_subjects import Stream
+from ringbridge.adapters.replica import Replica
+from ringbridge.model.call import Call, CallState
+from ringbridge.model.directory import Domain, Location, User
+from ringbridge.model.events import CallBarred, CallClaimed, CallEnded, LegInvited, LegReleased
+from ringbridge.model.ids import CallId, LegId, NodeId, SessionId, UserName
+from ringbridge.model.release import DELETED
+from tests.adapters.bus_calls import DOMAIN, TestClock, requested, target
+
+NODE = NodeId("n1")
+
+
+class Node:
+    """One node over the hub: bus, store, replica."""
+
+    def __init__(self, hub: MemoryHub, store: MemoryStore | None = None) -> None:
+        self.hub = hub
+        self.bus = MemoryBus(hub)
+        self.store = store or MemoryStore(TestClock())
+        self.feed = MemoryFeed(hub)
+        self.replica = Replica(self.feed, self.store, clock=TestClock(), commit_pause_s=0.001)
+
+
+@asynccontextmanager
+async def running(node: Node) -> AsyncIterator[Node]:
+    await node.replica.start()
+    task = asyncio.create_task(node.replica.run())
+    try:
+        yield node
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def a_whole_call(bus: MemoryBus, name: str) -> int:
+    """Store a call that is claimed, rung and deleted; return its last sequence."""
+    call_id = CallId(name)
+    last = await bus.create_call(DOMAIN, call_id, [requested(name)])
+    last = await bus.append_call(
+        DOMAIN,
+        call_id,
+        [
+            CallClaimed(NODE, 1, at=1_000_001.0),
+            LegInvited(LegId("o1"), target("1001"), sip_call_id=f"sip-{name}", dialog=b"d", at=1_000_001.0),
+        ],
+        after=last,
+    )
+    return await bus.append_call(
+        DOMAIN,
+        call_id,
+        [LegReleased(LegId("o1"), DELETED, at=1_000_002.0), CallEnded(DELETED, "system", at=1_000_002.0)],
+        after=last,
+    )
+
+
+async def test_a_waited_for_write_is_readable_at_once() -> None:
+    async with running(Node(MemoryHub())) as node:
+        sequence = await node.bus.create_call(DOMAIN, CallId("c1"), [requested("c1")])
+        assert await node.replica.wait_calls(sequence, timeout_s=1)
+        call = await node.store.call(DOMAIN, "c1")
+        assert call is not None
+        assert (call.state, call.sequence) == (CallState.REQUESTED, sequence)
+        assert await node.replica.wait_calls(sequence, timeout_s=1)
+
+
+async def test_a_late_replica_says_so_in_time() -> None:
+    async with running(Node(MemoryHub())) as node:
+        node.feed.hold()
+        sequence = await node.bus.create_call(DOMAIN, CallId("c1"), [requested("c1")])
+        assert not await node.replica.wait_calls(sequence, timeout_s=0.02)
+        node.feed.go_on()
+        assert await node.replica.wait_calls(sequence, timeout_s=1)
+
+
+async def test_an_ended_call_has_one_cdr_and_is_no_longer_active() -> None:
+    async with running(Node(MemoryHub())) as node:
+        last = await a_whole_call(node.bus, "c1")
+        assert await node.replica.wait_calls(last, timeout_s=1)
+        cdr = await node.store.cdr(DOMAIN, SessionId("s-c1"))
+        assert cdr is not None
+        assert cdr.cause == DELETED
+        assert await node.store.count_active() == 0
+        by_leg = await node.store.call(DOMAIN, "sip-c1")
+        assert by_leg is not None
+        assert by_leg.call_id == "c1"
+
+
+async def test_many_messages_of_one_call_become_few_commits() -> None:
+    hub = MemoryHub()
+    bus = MemoryBus(hub)
+    for number in range(50):
+        await a_whole_call(bus, f"c{number}")
+    async with running(Node(hub)) as node:
+        assert await node.replica.caught_up(timeout_s=2)
+        assert len(await node.store.cdrs(limit=1000)) == 50
+        assert node.store.commits < 10
+
+
+async def test_a_restart_goes_on_where_it_stood() -> None:
+    hub = MemoryHub()
+    async with running(Node(hub)) as node:
+        first = await node.bus.create_call(DOMAIN, CallId("c1"), [requested("c1")])
+        assert await node.replica.wait_calls(first, timeout_s=1)
+        store = node.store
+    await node.bus.append_call(DOMAIN, CallId("c1"), [CallClaimed(NODE, 1, at=1.0)], after=first)
+    commits = store.commits
+    async with running(Node(hub, store)) as again:
+        assert again.replica.applied(Stream.CALLS) == first
+        assert await again.replica.caught_up(timeout_s=1)
+        assert [call.call_id for call in await store.owned_calls(NODE)] == ["c1"]
+        assert store.commits == commits + 1
+
+
+async def test_a_stream_that_was_made_again_is_read_from_the_beginning() -> None:
+    hub = MemoryHub()
+    async with running(Node(hub)) as node:
+        await node.bus.create_call(DOMAIN, CallId("old1"), [requested("old1")])
+        last = await node.bus.create_call(DOMAIN, CallId("old2"), [requested("old2")])
+        assert await node.replica.wait_calls(last, timeout_s=1)
+        hub.recreate(Stream.CALLS)
+        await asyncio.sleep(0.02)
+        sequence = await node.bus.create_call(DOMAIN, CallId("new"), [requested("new")])
+        assert sequence == 1
+        assert await node.replica.wait_calls(sequence, timeout_s=1)
+        page = await node.store.active_calls()
+        assert [call.call_id for call in page.calls] == ["new"]
+
+
+async def test_listeners_see_each_changed_call_until_they_stop() -> None:
+    async with running(Node(MemoryHub())) as node:
+        seen: list[Call] = []
+        stop = node.replica.follow_calls(seen.append)
+        last = await a_whole_call(node.bus, "c1")
+        assert await node.replica.wait_calls(last, timeout_s=1)
+        assert seen[-1].state is CallState.ENDED
+        stop()
+        count = len(seen)
+        last = await a_whole_call(node.bus, "c2")
+        assert await node.replica.wait_calls(last, timeout_s=1)
+        assert len(seen) == count
+
+
+async def test_a_message_that_nobody_can_read_is_passed_over() -> None:
+    hub = MemoryHub()
+    async with running(Node(hub)) as node:
+        hub.streams[Stream.CALLS].store("call.demo.bad.events", b"\xc1", tree="call.demo.bad")
+        hub.streams[Stream.DIRECTORY].store("$KV.directory.user.a.b", b"{", tree="x")
+        hub.streams[Stream.LOCATIONS].store("$KV.locations.a.b.c", b"{", tree="x")
+        sequence = await node.bus.create_call(DOMAIN, CallId("c1"), [requested("c1")])
+        assert await node.replica.wait_calls(sequence, timeout_s=1)
+        assert await node.replica.caught_up(timeout_s=1)
+        assert node.replica.bad_messages == 3
+
+
+async def test_a_bar_gives_way_to_a_later_request() -> None:
+    async with running(Node(MemoryHub())) as node:
+        bar = CallBarred(DOMAIN, UserName("1001"), CallId("c1"), at=1.0, until=2.0)
+        first = await node.bus.create_call(DOMAIN, CallId("c1"), [bar])
+        assert await node.replica.wait_calls(first, timeout_s=1)
+        barred = await node.store.call(DOMAIN, "c1")
+        assert barred is not None
+        assert barred.state is CallState.BARRED
+        assert not node.hub.waiting
+        last = await node.bus.append_call(DOMAIN, CallId("c1"), [requested("c1")], after=first, requested=True)
+        assert await node.replica.wait_calls(last, timeout_s=1)
+        call = await node.store.call(DOMAIN, "c1")
+        assert call is not None
+        assert call.state is CallState.REQUESTED
+        assert len(node.hub.waiting) == 1
+
+
+async def test_directory_and_locations_come_and_go() -> None:
+    async with running(Node(MemoryHub())) as node:
+        await node.bus.put_record(Domain(DOMAIN))
+        last = await node.bus.put_record(User(DOMAIN, "1001"))
+        assert await node.replica.wait_directory(last, timeout_s=1)
+        assert await node.store.user(DOMAIN, "1001") == User(DOMAIN, "1001")
+        last = await node.bus.delete_record("user", (DOMAIN, "1001"))
+        assert await node.replica.wait_directory(last, timeout_s=1)
+        assert await node.store.records("user") == []
+        assert await node.store.records("domain", DOMAIN) == [Domain(DOMAIN)]
+
+        here = Location(DOMAIN, "1001", "sip:1001@127.0.0.1:5062", expires_at=1_000_060.0)
+        last = await node.bus.put_location(here, ttl_s=60)
+        assert await node.replica.wait_locations(last, timeout_s=1)
+        assert await node.store.locations(DOMAIN, "1001") == [here]
+        last = await node.bus.delete_location(DOMAIN, "1001", here.contact)
+        assert await node.replica.wait_locations(last, timeout_s=1)
+        assert await node.store.locations(DOMAIN, "1001") == []
