@@ -15,7 +15,7 @@ _SECRET_KEY = re.compile(
     r"password|passwd|secret|token|api_?key|authorization|credential|nonce|digest|crypto|sdp|cookie", re.IGNORECASE
 )
 _SECRET_VALUE = re.compile(r"\bns[srdu]_[A-Za-z0-9]{8,}|\b(?:Bearer|Digest)\s+\S.*|a=crypto:.*", re.IGNORECASE)
-_NUMBER = re.compile(r"(?<![\w.:/-])(\+?\d{3,})(\d{2})(?![\w:/-]|\.\d)")
+_NUMBER = re.compile(r"(?<![\w.+-])(?<![\d\]]:)(\+?\d{3,})(\d{2})(?!\w|[.:-]\d)")  # no address, port or time
 _IDENTITIES = frozenset({"call_id", "sip_call_id", "leg", "node", "event", "level", "timestamp", "domain", "logger"})
 
 

@@ -1,6 +1,6 @@
 """What the operator decides: one frozen tree, read once from TOML and the environment, and checked whole.
 
-Nothing else in the program reads the environment (`tools/check_environment.py` holds it to that). A module is given
+Nothing else in the program reads the environment (ruff's TID251 in pyproject.toml holds it to that). A module is given
 its own section, not the tree.
 """
 

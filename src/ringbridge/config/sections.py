@@ -11,7 +11,7 @@ from ringbridge import __version__
 
 Port = Annotated[int, Meta(ge=0, le=65535, description="0 takes any free port")]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
-Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}$")]
+Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}\Z")]
 
 
 class Role(StrEnum):
@@ -58,7 +58,7 @@ def default_data_dir() -> Path:
 class NodeConfig(Section, frozen=True):
     """Who this node is and what it does."""
 
-    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")] | None = None
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}\Z")] | None = None
     """Name in the cluster. None: made at the first start and kept in `data_dir`, so that a restart is the same node."""
     data_dir: Path = field(default_factory=default_data_dir)
     """Folder of everything kept on disk; the platform's own, so that no right beyond the user's is needed."""
@@ -88,7 +88,7 @@ class SipConfig(Section, frozen=True):
     """UDP and TCP port; SIP's own. 0 takes any free one for each."""
     public_address: Host | None = None
     """Address that peers see in Via, Contact and SDP. None: the address that is listened on."""
-    user_agent: Annotated[str, Meta(pattern=r"^[!-~]([ -~]{0,126}[!-~])?$")] = f"Ringbridge/{__version__}"
+    user_agent: Annotated[str, Meta(pattern=r"^[!-~]([ -~]{0,126}[!-~])?\Z")] = f"Ringbridge/{__version__}"
     """User-Agent and Server header."""
     t1_s: Annotated[float, Meta(gt=0, le=10)] = 0.5
     """T1, the round-trip estimate, in seconds (RFC 3261 §17.1.1.1 and Table 4)."""
@@ -117,8 +117,10 @@ class SipConfig(Section, frozen=True):
 class BusConfig(Section, frozen=True):
     """The NATS JetStream bus."""
 
-    url: Annotated[str, Meta(pattern=r"^(nats|tls)://[^\s,]+(,(nats|tls)://[^\s,]+)*$")] | None = None
-    """Servers, comma-separated. None: a server of our own, as a child process with its files in `data_dir`."""
+    url: (
+        Annotated[str, Meta(pattern=r"^(nats|tls)://[^\s,]+(,(nats|tls)://[^\s,]+)*\Z", extra={"secret": True})] | None
+    ) = None
+    """Servers, comma-separated; may hold a password. None: a server of our own, as a child process with its files in `data_dir`."""
     nats_server: Path | None = None
     """The `nats-server` program to start. None: the one that is installed with us."""
     durability: Durability = Durability.STRICT
@@ -141,7 +143,7 @@ class StoreConfig(Section, frozen=True):
 class RelayConfig(Section, frozen=True):
     """The media relay."""
 
-    address: Annotated[str, Meta(pattern=r"^(unix:/.+|udp:[A-Za-z0-9.-]+:\d{1,5})$")] | None = None
+    address: Annotated[str, Meta(pattern=r"^(unix:/.+|udp:[A-Za-z0-9.-]+:\d{1,5})\Z")] | None = None
     """Control socket of an external rtpproxy, `unix:/path` or `udp:host:port`. None: a relay process of our own."""
     host: Host | None = None
     """Address for RTP, as it stands in SDP. None: `sip.public_address`, else `sip.host`."""
@@ -186,9 +188,9 @@ class LogConfig(Section, frozen=True):
 class ClientConfig(Section, frozen=True):
     """What the commands that talk to a running Ringbridge use."""
 
-    url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+/?$")] = "http://127.0.0.1:8480"
+    url: Annotated[str, Meta(pattern=r"^https?://[^\s/]+/?\Z")] = "http://127.0.0.1:8480"
     """Address of the API; where `serve` listens by default."""
-    api_key: Annotated[str, Meta(pattern=r"^[!-~]+$", extra={"secret": True})] | None = None
+    api_key: Annotated[str, Meta(pattern=r"^[!-~]+\Z", extra={"secret": True})] | None = None
     """API key; better given by environment than by file."""
 
 
