@@ -126,6 +126,7 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True):
     dial_before: float = 0.0
     owner: NodeId = NodeId("")
     generation: int = 0
+    claimed_at: float = 0.0
     legs: tuple[Leg, ...] = ()
     joined_at: float = 0.0
     held_since: float = 0.0
@@ -265,7 +266,13 @@ def _go_on(call: Call, event: CallEvent) -> Call:
     match event:
         case CallClaimed():
             state = CallState.CLAIMED if call.state is CallState.REQUESTED else call.state
-            return replace(call, state=state, owner=event.node, generation=event.generation)
+            return replace(
+                call,
+                state=state,
+                owner=event.node,
+                generation=event.generation,
+                claimed_at=call.claimed_at or event.at,
+            )
         case LegInvited():
             if call.leg(event.leg_id) is not None:
                 return call
