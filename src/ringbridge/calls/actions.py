@@ -1,0 +1,72 @@
+"""What a controller asks for. It performs nothing itself: the run of the call does, in this order."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+from ringbridge.model.call import Side
+from ringbridge.model.events import CallEvent
+from ringbridge.model.ids import LegId
+from ringbridge.model.release import ReleaseCause
+
+
+class Timer(StrEnum):
+    """The clocks of one call; each runs at most once at a time."""
+
+    RING_ORIGINATION = "ring-origination"
+    RING_TERMINATION = "ring-termination"
+    MAX_DURATION = "max-duration"
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """Store these events, in one batch, after those before. An `Invite` later on waits until all is stored."""
+
+    events: tuple[CallEvent, ...]
+
+
+class Prepare(msgspec.Struct, frozen=True):
+    """Fix the INVITEs of one side; the controller is told by `prepared` or `unprepared`."""
+
+    side: Side
+
+
+class Invite(msgspec.Struct, frozen=True):
+    """Send a prepared leg's INVITE, once everything published is stored."""
+
+    leg_id: LegId
+
+
+class Release(msgspec.Struct, frozen=True):
+    """End a leg however it stands: CANCEL, BYE, or nothing."""
+
+    leg_id: LegId
+    cause: ReleaseCause
+
+
+class Ringback(msgspec.Struct, frozen=True):
+    """Let the first leg hear ringback from the relay, or stop it."""
+
+    on: bool
+
+
+class StartTimer(msgspec.Struct, frozen=True):
+    """Tell the controller `timer` at `at`, epoch seconds."""
+
+    timer: Timer
+    at: float
+
+
+class StopTimer(msgspec.Struct, frozen=True):
+    """`timer` is of no interest any more."""
+
+    timer: Timer
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """The call is over: give its media back and forget it once everything published is stored."""
+
+
+Action: TypeAlias = Publish | Prepare | Invite | Release | Ringback | StartTimer | StopTimer | Finish

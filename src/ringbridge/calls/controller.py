@@ -1,0 +1,351 @@
+"""One call, from claim to CDR: events in, actions out. This file is the life of a call, top to bottom.
+
+The theory. A controller's whole memory is the `Call` that its own events fold to, so it can be made again from the
+bus at any moment (`resume`). Three rules give the order of actions:
+
+1. An INVITE leaves only after `LegInvited` is stored: a lost owner never means a second INVITE, because whoever
+   takes the call up sees that one may have left.
+2. A leg's end is published after it was brought about (BYE sent; CANCEL confirmed by the INVITE's final response):
+   a crash between the two repeats a BYE, which harms nobody, and leaves no leg up.
+3. `CallEnded` comes last, when no leg is pending or up: so one CDR tells it all.
+
+Origination rings first; its first answer wins and the others are cancelled. Then termination, the same way, offered
+the codecs that origination took. Whoever hangs up, the other side is released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from ringbridge.calls.actions import (
+    Action,
+    Finish,
+    Invite,
+    Prepare,
+    Publish,
+    Release,
+    Ringback,
+    StartTimer,
+    StopTimer,
+    Timer,
+)
+from ringbridge.calls.ports import Answered, HungUp, LegSignal, MediaLost, PreparedLeg, Refused, Ringing, Updated
+from ringbridge.model import release
+from ringbridge.model.call import Call, CallState, Leg, LegState, Side, fold_one
+from ringbridge.model.events import (
+    CallClaimed,
+    CallEnded,
+    CallEvent,
+    CallPlan,
+    EndRequested,
+    LegAnswered,
+    LegInvited,
+    LegReleased,
+    LegRinging,
+    LegUpdated,
+)
+from ringbridge.model.ids import LegId, NodeId
+from ringbridge.model.release import ReleaseCause, Result
+
+RING_TIMER = {Side.ORIGINATION: Timer.RING_ORIGINATION, Side.TERMINATION: Timer.RING_TERMINATION}
+
+LATE_S = 10.0
+"""How long the first leg may wait, up, for the bus to store that the second is being dialled."""
+
+CAUSE_RANK = (
+    Result.BUSY,
+    Result.REJECTED,
+    Result.NO_ANSWER,
+    Result.CANCELLED,
+    Result.FAILED,
+    Result.UNREACHABLE,
+)
+"""Which refusal speaks for a side whose phones all refused: the one that a caller can do most with comes first."""
+
+
+class Controller:
+    """The state machine of one call. Every method returns the actions to perform, in order."""
+
+    def __init__(self, call: Call, node: NodeId) -> None:
+        if call.plan is None:
+            raise ValueError("a call without a plan cannot be controlled")
+        self.call = call
+        self._plan: CallPlan = call.plan
+        self.node = node
+        self._events: list[CallEvent] = []
+        self._ending: tuple[ReleaseCause, str] | None = None
+
+    # --- 1. claim and dial the first leg ------------------------------------------------------------------------------
+
+    def start(self, now: float) -> list[Action]:
+        """Begin a call that nobody owns yet. The claim itself goes out with the first INVITEs, in one batch."""
+        if now >= self.call.dial_before:
+            self._claim(now)
+            return self._end(release.DIALLED_TOO_LATE, "system", now)
+        return [Prepare(Side.ORIGINATION)]
+
+    def prepared(self, side: Side, legs: Sequence[PreparedLeg], now: float) -> list[Action]:
+        """The legs of `side` can be dialled: store that, then dial."""
+        if self.call.state is CallState.REQUESTED:
+            self._claim(now)
+        if self._ending or (side is Side.TERMINATION and self.call.answered(Side.ORIGINATION) is None):
+            return [*(Release(leg.leg_id, release.CALLER_GAVE_UP) for leg in legs), *self._flush()]
+        for leg in legs:
+            self._record(LegInvited(leg.leg_id, leg.target, leg.sip_call_id, leg.dialog, now))
+        return [
+            *self._flush(),
+            *(Invite(leg.leg_id) for leg in legs),
+            StartTimer(RING_TIMER[side], now + self._ring_timeout_s(side)),
+        ]
+
+    def unprepared(self, side: Side, cause: ReleaseCause, now: float) -> list[Action]:
+        """No leg of `side` can be dialled at all."""
+        if self.call.state is CallState.REQUESTED:
+            self._claim(now)
+        return self._end(cause, side.value, now)
+
+    def is_too_late(self, leg_id: LegId, now: float) -> bool:
+        """Whether a prepared leg must not be dialled any more, because storing that it may be took too long."""
+        leg = self.call.leg(leg_id)
+        if leg is None:
+            return True
+        if leg.side is Side.ORIGINATION:
+            return now >= self.call.dial_before
+        return now - leg.invited_at >= LATE_S
+
+    def on_too_late(self, side: Side, now: float) -> list[Action]:
+        """None of the prepared legs of `side` was dialled: drop them and end the call. Nobody is dialled late."""
+        dropped = self.call.pending(side)
+        for leg in dropped:
+            self._record(LegReleased(leg.leg_id, release.DIALLED_TOO_LATE, now))
+        return [
+            *(Release(leg.leg_id, release.DIALLED_TOO_LATE) for leg in dropped),
+            *self._end(release.DIALLED_TOO_LATE, "system", now),
+        ]
+
+    # --- 2. what the legs tell ----------------------------------------------------------------------------------------
+
+    def on_signal(self, signal: LegSignal, now: float) -> list[Action]:
+        """Go on by what the call engine saw."""
+        match signal:
+            case Ringing():
+                return self._on_ringing(signal, now)
+            case Answered():
+                return self._on_answered(signal, now)
+            case Updated():
+                return self._on_updated(signal, now)
+            case Refused():
+                return self._on_refused(signal, now)
+            case HungUp():
+                return self._on_hung_up(signal, now)
+            case MediaLost():
+                return self._end(signal.cause, "system", now)
+            case _:
+                assert_never(signal)
+
+    def _on_ringing(self, signal: Ringing, now: float) -> list[Action]:
+        leg = self.call.leg(signal.leg_id)
+        if leg is None or leg.state not in (LegState.INVITED, LegState.RINGING):
+            return []
+        actions: list[Action] = []
+        if leg.side is Side.TERMINATION and (leg.state is LegState.INVITED or signal.early_media):
+            actions.append(Ringback(on=not signal.early_media))
+        if leg.state is LegState.INVITED:
+            self._record(LegRinging(leg.leg_id, now, signal.early_media))
+        return [*actions, *self._flush()]
+
+    def _on_answered(self, signal: Answered, now: float) -> list[Action]:
+        leg = self.call.leg(signal.leg_id)
+        if leg is None or leg.state in (LegState.ANSWERED, LegState.RELEASED):
+            return []
+        side = leg.side
+        first = self.call.answered(side) is None
+        orphan = side is Side.TERMINATION and self.call.answered(Side.ORIGINATION) is None
+        self._record(
+            LegAnswered(leg.leg_id, signal.dialog, signal.codec, now, signal.acked_at, signal.remote_media)
+            if first and not orphan and not self._ending
+            else LegReleased(leg.leg_id, release.ANSWERED_ELSEWHERE, now)
+        )
+        if self.call.answered(side) is None or not first:
+            # Too late: another phone won, or the call is on its way out. The 200 is already ACKed; a BYE ends it.
+            return [Release(leg.leg_id, release.ANSWERED_ELSEWHERE), *self._settle(now)]
+        losers: list[Action] = [Release(one.leg_id, release.ANSWERED_ELSEWHERE) for one in self.call.pending(side)]
+        if side is Side.ORIGINATION:
+            return [*losers, StopTimer(Timer.RING_ORIGINATION), *self._flush(), Prepare(Side.TERMINATION)]
+        return [
+            *losers,
+            Ringback(on=False),
+            StopTimer(Timer.RING_TERMINATION),
+            *self._flush(),
+            StartTimer(Timer.MAX_DURATION, now + self._plan.max_duration_s),
+        ]
+
+    def _on_updated(self, signal: Updated, now: float) -> list[Action]:
+        leg = self.call.leg(signal.leg_id)
+        if leg is None or leg.state is not LegState.ANSWERED:
+            return []
+        self._record(LegUpdated(leg.leg_id, signal.dialog, now, signal.held))
+        return self._flush()
+
+    def _on_refused(self, signal: Refused, now: float) -> list[Action]:
+        leg = self.call.leg(signal.leg_id)
+        if leg is None or leg.state is LegState.RELEASED:
+            return []
+        self._record(LegReleased(leg.leg_id, signal.cause, now))
+        pending = self.call.pending(leg.side)
+        if self._ending or self.call.answered(leg.side) is not None:
+            return self._settle(now)
+        if pending and signal.cause.sip_status is not None and signal.cause.sip_status >= 600:
+            # RFC 3261 §21.6: a 6xx speaks for the user everywhere; no other phone of theirs is worth ringing on.
+            return self._end(signal.cause, leg.side.value, now)
+        if pending:
+            return self._flush()
+        return self._end(self._side_cause(leg.side), leg.side.value, now)
+
+    def _on_hung_up(self, signal: HungUp, now: float) -> list[Action]:
+        leg = self.call.leg(signal.leg_id)
+        if leg is None or leg.state is not LegState.ANSWERED:
+            return []
+        joined = bool(self.call.joined_at)
+        self._record(LegReleased(leg.leg_id, signal.cause, now))
+        cause = signal.cause if joined or leg.side is Side.TERMINATION else release.CALLER_GAVE_UP
+        return self._end(cause, leg.side.value, now)
+
+    # --- 3. clocks and commands ---------------------------------------------------------------------------------------
+
+    def on_timer(self, timer: Timer, now: float) -> list[Action]:
+        """A clock ran out."""
+        match timer:
+            case Timer.RING_ORIGINATION:
+                return self._end(release.RING_TIMEOUT, Side.ORIGINATION.value, now)
+            case Timer.RING_TERMINATION:
+                return self._end(release.RING_TIMEOUT, Side.TERMINATION.value, now)
+            case Timer.MAX_DURATION:
+                return self._end(release.CALL_TOO_LONG, "system", now)
+            case _:
+                assert_never(timer)
+
+    def request_end(self, by: str, now: float) -> list[Action]:
+        """Somebody wants the call over (DELETE). The wish is stored first, so that no crash forgets it."""
+        if self.call.is_over or self.call.end_requested_by:
+            return []
+        self._record(EndRequested(by, now))
+        return [*self._flush(), *self._end(self._delete_cause(), "system", now)]
+
+    def stop(self, now: float) -> list[Action]:
+        """This engine is being stopped for good."""
+        return self._end(release.ENGINE_STOPPED, "system", now)
+
+    def give_up(self, cause: ReleaseCause, now: float) -> list[Action]:
+        """End the call at once, whatever its legs do: a bug hit it, and its legs were told to end already."""
+        self._ending = (cause, "system")
+        for leg in self.call.legs:
+            if leg.state is not LegState.RELEASED:
+                self._record(LegReleased(leg.leg_id, cause, now))
+        return [] if self.call.is_over else self._settle(now)
+
+    # --- 4. after a restart -------------------------------------------------------------------------------------------
+
+    def resume(self, now: float) -> list[Action]:
+        """Go on with a call that this node owned before it restarted; its legs are restored already."""
+        call = self.call
+        if call.is_over:
+            return [Finish()]
+        if call.end_requested_by:
+            return self._end(self._delete_cause(), "system", now)
+        orig, term = call.answered(Side.ORIGINATION), call.answered(Side.TERMINATION)
+        if orig is None:
+            return self._resume_dialling(Side.ORIGINATION, now)
+        losers: list[Action] = [
+            Release(one.leg_id, release.ANSWERED_ELSEWHERE) for one in call.pending(Side.ORIGINATION)
+        ]
+        if term is None and not any(leg.side is Side.TERMINATION for leg in call.legs):
+            if now - orig.answered_at > self._ring_timeout_s(Side.TERMINATION):
+                return [*losers, *self._end(release.ENGINE_RESTARTED, "system", now)]
+            return [*losers, Prepare(Side.TERMINATION)]
+        if term is None:
+            return [*losers, *self._resume_dialling(Side.TERMINATION, now)]
+        losers += [Release(one.leg_id, release.ANSWERED_ELSEWHERE) for one in call.pending(Side.TERMINATION)]
+        return [
+            *losers,
+            Ringback(on=False),
+            StartTimer(Timer.MAX_DURATION, (call.joined_at or now) + self._plan.max_duration_s),
+        ]
+
+    def _resume_dialling(self, side: Side, now: float) -> list[Action]:
+        pending = self.call.pending(side)
+        if not pending or (side is Side.ORIGINATION and self.call.pending(Side.TERMINATION)):
+            return self._end(self._side_cause(side), side.value, now)
+        deadline = min(leg.invited_at for leg in pending) + self._ring_timeout_s(side)
+        return [StartTimer(RING_TIMER[side], deadline)]
+
+    # --- the end, from wherever it comes ------------------------------------------------------------------------------
+
+    def _end(self, cause: ReleaseCause, ended_by: str, now: float) -> list[Action]:
+        """Release what is up or pending; the first cause given is the one that the CDR tells."""
+        if self.call.is_over:
+            return []
+        if self._ending is None:
+            self._ending = (cause, ended_by)
+        releases: list[Action] = [Ringback(on=False)] if self._hears_ringback() else []
+        for leg in self.call.legs:
+            if leg.state is LegState.RELEASED:
+                continue
+            leg_cause = self._leg_cause(leg, cause, ended_by)
+            releases.append(Release(leg.leg_id, leg_cause))
+            if leg.state is LegState.ANSWERED:
+                self._record(LegReleased(leg.leg_id, leg_cause, now))
+        return [*releases, *self._settle(now)]
+
+    def _settle(self, now: float) -> list[Action]:
+        """Publish; and once no leg is left, end the call."""
+        if self._ending is None or any(leg.state is not LegState.RELEASED for leg in self.call.legs):
+            return self._flush()
+        cause, ended_by = self._ending
+        self._record(CallEnded(cause, ended_by, now))
+        return [*(StopTimer(timer) for timer in Timer), *self._flush(), Finish()]
+
+    def _leg_cause(self, leg: Leg, cause: ReleaseCause, ended_by: str) -> ReleaseCause:
+        if ended_by in ("system", leg.side.value):
+            return cause
+        if leg.side is Side.TERMINATION and not self.call.joined_at:
+            return release.CALLER_GAVE_UP
+        return release.OTHER_LEG_ENDED
+
+    def _side_cause(self, side: Side) -> ReleaseCause:
+        causes = [leg.cause for leg in self.call.legs if leg.side is side and leg.cause is not None]
+        if not causes:
+            return release.ENGINE_RESTARTED
+        ranked = [cause for cause in causes if cause.result in CAUSE_RANK]
+        if ranked:
+            return min(ranked, key=lambda cause: CAUSE_RANK.index(cause.result))
+        return causes[-1] if self.call.joined_at else release.CALLER_GAVE_UP
+
+    def _delete_cause(self) -> ReleaseCause:
+        return release.DELETED_WHILE_UP if self.call.joined_at else release.DELETED
+
+    def _hears_ringback(self) -> bool:
+        return self.call.answered(Side.ORIGINATION) is not None and not self.call.joined_at
+
+    # --- small things -------------------------------------------------------------------------------------------------
+
+    def _claim(self, now: float) -> None:
+        self._record(CallClaimed(self.node, self.call.generation + 1, now))
+
+    def _ring_timeout_s(self, side: Side) -> float:
+        if side is Side.ORIGINATION:
+            return self._plan.origination_ring_timeout_s
+        return self._plan.termination_ring_timeout_s
+
+    def _record(self, event: CallEvent) -> None:
+        folded = fold_one(self.call, event)
+        if folded is not None:
+            self.call = folded
+        self._events.append(event)
+
+    def _flush(self) -> list[Action]:
+        if not self._events:
+            return []
+        events, self._events = tuple(self._events), []
+        return [Publish(events)]

@@ -1,0 +1,72 @@
+"""The events of one call on their way to the bus, in order, one message in flight.
+
+Events that come while a message is in flight go into the next one together. The expected sequence of every message
+is that of the one before, so the bus itself refuses a deposed owner's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ringbridge.calls.ports import Bus
+from ringbridge.model.errors import BusUnavailable, Conflict
+from ringbridge.model.events import CallEvent
+from ringbridge.model.ids import CallId, DomainName
+
+RETRY_S = 0.5
+"""Between attempts while the bus is away; each attempt has its own, longer deadline inside the bus."""
+
+
+class Outbox:
+    """Stores a call's events. `deposed` is set when the bus said that somebody else owns the call now."""
+
+    def __init__(self, bus: Bus, domain: DomainName, call_id: CallId, *, after: int) -> None:
+        self._bus = bus
+        self._domain = domain
+        self._call_id = call_id
+        self.sequence = after
+        self._pending: list[CallEvent] = []
+        self._sending: asyncio.Task[None] | None = None
+        self.deposed = False
+
+    def put(self, events: Sequence[CallEvent]) -> None:
+        """Take events; they are sent in the background."""
+        self._pending.extend(events)
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send())
+
+    async def stored(self) -> None:
+        """Return when everything put so far is stored.
+
+        Raises:
+            Conflict: this engine no longer owns the call.
+        """
+        while self._sending is not None and not self._sending.done():
+            await asyncio.wait({self._sending})
+        if self.deposed:
+            raise Conflict("another engine owns the call")
+
+    async def _send(self) -> None:
+        while self._pending and not self.deposed:
+            batch, self._pending = self._pending, []
+            await self._store(batch)
+
+    async def _store(self, batch: list[CallEvent]) -> None:
+        while True:
+            try:
+                self.sequence = await self._bus.append_call(self._domain, self._call_id, batch, after=self.sequence)
+            except BusUnavailable:
+                # The call goes on without the bus; its story is told when the bus is back.
+                await asyncio.sleep(RETRY_S)
+            except Conflict:
+                self.deposed = True
+                return
+            else:
+                return
+
+    def abandon(self) -> None:
+        """Stop sending; what is not stored by now is lost to this owner."""
+        self.deposed = True
+        if self._sending is not None:
+            self._sending.cancel()

@@ -1,0 +1,121 @@
+"""The engine's side of calls: claims requested ones, runs them, takes its own up again after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from ringbridge.calls.control import CommandAnswer, decode_command, encode_answer
+from ringbridge.calls.outbox import Outbox
+from ringbridge.calls.ports import Bus, CallEngine, Claimable, Clock, LegSignal, Store
+from ringbridge.calls.run import Begin, CallRun, EndRequest, Stop
+from ringbridge.model.call import Call, fold
+from ringbridge.model.errors import Conflict
+from ringbridge.model.ids import NodeId, SessionId
+
+log = structlog.get_logger()
+
+CLAIMS_AT_ONCE = 256
+"""Claims being stored at one time; each waits a bus round trip, so this bounds memory, not speed."""
+STOP_TIMEOUT_S = 1.2
+"""How long a stopping engine waits for BYEs and last events; the whole program stops within two seconds."""
+
+
+class Owner:
+    """Runs this node's calls."""
+
+    def __init__(self, *, node: NodeId, bus: Bus, store: Store, engine: CallEngine, clock: Clock) -> None:
+        self._node = node
+        self._bus = bus
+        self._store = store
+        self._engine = engine
+        self._clock = clock
+        self._runs: dict[SessionId, CallRun] = {}
+        self._names: dict[tuple[str, str], CallRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving: list[asyncio.Task[None]] = []
+        self._stopping = False
+        engine.listen(self._on_signal)
+
+    @property
+    def active(self) -> int:
+        """How many calls run here now."""
+        return len(self._runs)
+
+    async def start(self) -> None:
+        """Take up own calls from before a restart, then begin to claim. The replica must have caught up before."""
+        for call in await self._store.owned_calls(self._node):
+            self._resume(call)
+        self._serving = [
+            asyncio.create_task(self._bus.claims(self._take, at_most=CLAIMS_AT_ONCE)),
+            asyncio.create_task(self._bus.serve_commands(self._node, self._on_command)),
+        ]
+
+    async def stop(self) -> None:
+        """End all calls that run here and return when their last words are stored, or after `STOP_TIMEOUT_S`."""
+        self._stopping = True
+        self._serving[0].cancel()
+        for run in self._runs.values():
+            run.put(Stop())
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_TIMEOUT_S)
+        for task in (*self._serving, *self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._serving, *self._tasks, return_exceptions=True)
+
+    def _resume(self, call: Call) -> None:
+        log.info("call_resumed", call_id=call.call_id, domain=call.domain, state=call.state.value)
+        self._engine.restore(call.session_id, call.domain, call.legs)
+        self._begin(call, resumed=True)
+
+    async def _take(self, claimable: Claimable) -> None:
+        requested = claimable.requested
+        if self._stopping or requested.session_id in self._runs:
+            claimable.again(1.0)
+            return
+        call = fold(None, [requested], claimable.sequence)
+        if call is None or call.plan is None:
+            claimable.done()
+            return
+        await asyncio.shield(self._begin(call, resumed=False).claimed)
+        claimable.done()
+
+    def _begin(self, call: Call, *, resumed: bool) -> CallRun:
+        outbox = Outbox(self._bus, call.domain, call.call_id, after=call.sequence)
+        run = CallRun(
+            call,
+            node=self._node,
+            engine=self._engine,
+            clock=self._clock,
+            outbox=outbox,
+            on_over=lambda: self._forget(call),
+        )
+        self._runs[call.session_id] = run
+        self._names[call.domain, call.call_id] = run
+        run.put(Begin(resumed=resumed))
+        task = asyncio.create_task(run.run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return run
+
+    def _forget(self, call: Call) -> None:
+        self._runs.pop(call.session_id, None)
+        self._names.pop((call.domain, call.call_id), None)
+
+    def _on_signal(self, session_id: SessionId, signal: LegSignal) -> None:
+        if run := self._runs.get(session_id):
+            run.put(signal)
+
+    async def _on_command(self, payload: bytes) -> bytes:
+        command = decode_command(payload)
+        run = self._names.get((command.domain, command.call_id))
+        if run is None:
+            return encode_answer(CommandAnswer(running=False))
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        run.put(EndRequest(command.by, stored))
+        try:
+            await stored
+        except Conflict:
+            return encode_answer(CommandAnswer(running=False))
+        return encode_answer(CommandAnswer(running=True))

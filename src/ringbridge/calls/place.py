@@ -1,0 +1,205 @@
+"""Accepting a call: who rings, who is shown, may they; then one write that makes it true in the whole cluster."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ringbridge.calls.ports import Bus, Clock, Ids, Store
+from ringbridge.calls.targets import Found, Resolver
+from ringbridge.model.access import Principal
+from ringbridge.model.call import Call, CallState, fold
+from ringbridge.model.directory import Domain, User
+from ringbridge.model.errors import CallError, Conflict, Fault, Refusal, invalid
+from ringbridge.model.events import CallerId, CallPlan, CallRequest, CallRequested
+from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId, UserName
+from ringbridge.model.numbers import plain_number, same_number
+
+NOT_ALLOWED = frozenset({"caller-id-not-allowed", "not-your-user"})
+"""Faults of permission: a request that has no other is 403, not 400."""
+ANONYMOUS = CallerId("anonymous", "Anonymous")
+
+
+class PlaceSettings(msgspec.Struct, frozen=True):
+    """Times for accepted calls, in seconds."""
+
+    dial_before_s: float = 30.0
+    origination_ring_timeout_s: float = 30.0
+    termination_ring_timeout_s: float = 60.0
+    max_duration_s: float = 14_400.0
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """An accepted call. `sequence` is what a replica must have applied to show it; `replayed`: it was there before."""
+
+    domain: DomainName
+    call_id: CallId
+    session_id: SessionId
+    sequence: int
+    replayed: bool
+
+
+class Placer:
+    """Accepts or refuses calls. One (domain, call-id) is one call for ever (contract §3)."""
+
+    def __init__(
+        self, *, bus: Bus, store: Store, clock: Clock, ids: Ids, node: NodeId, settings: PlaceSettings
+    ) -> None:
+        self._bus = bus
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._node = node
+        self._settings = settings
+
+    async def place(self, request: CallRequest, principal: Principal) -> Placed:
+        """Store the call and return it, or what the same request returned before.
+
+        Raises:
+            CallError: refused; the call-id stays free, nothing is stored, nothing rings.
+        """
+        domain, call_id = DomainName(request.domain), CallId(request.call_id)
+        known = await self._store.call(domain, call_id)
+        if known is not None and known.call_id == call_id and (replay := self._replay(known, request)):
+            return replay
+        call = await self._accept(request, principal)
+        try:
+            if known is not None and known.state is CallState.BARRED:
+                after = known.sequence
+                sequence = await self._bus.append_call(domain, call_id, [call], after=after, requested=True)
+            else:
+                sequence = await self._bus.create_call(domain, call_id, [call])
+        except Conflict:
+            return await self._replay_from_bus(request)
+        return Placed(domain, call_id, call.session_id, sequence, replayed=False)
+
+    async def _replay_from_bus(self, request: CallRequest) -> Placed:
+        """Somebody else's POST of this call-id won; the bus knows which."""
+        known: Call | None = None
+        for message in await self._bus.read_call(DomainName(request.domain), CallId(request.call_id)):
+            known = fold(known, message.events, message.sequence)
+        replay = None if known is None else self._replay(known, request)
+        if replay is None:
+            raise CallError(Refusal.UNAVAILABLE, "try-again", "the call-id is just changing hands", retry_after_s=1)
+        return replay
+
+    def _replay(self, known: Call, request: CallRequest) -> Placed | None:
+        """Return the answer that this same request had; None where a bar has run out and the POST may go on."""
+        if known.state is CallState.BARRED:
+            if self._clock.now() < known.barred_until:
+                raise CallError(Refusal.CONFLICT, "call-ended", "this call-id was ended before it was placed")
+            return None
+        if known.request != request:
+            raise CallError(Refusal.CONFLICT, "call-id-conflict", "this call-id belongs to another request")
+        return Placed(known.domain, known.call_id, known.session_id, known.sequence, replayed=True)
+
+    async def _accept(self, request: CallRequest, principal: Principal) -> CallRequested:
+        domain = await self._store.domain(request.domain)
+        user = await self._store.user(request.domain, request.user)
+        if domain is None or user is None:
+            raise CallError(Refusal.NOT_FOUND, "no-such-user", f"no user {request.user} in domain {request.domain}")
+        plan = await self._plan(request, domain, user, principal)
+        now = self._clock.now()
+        return CallRequested(
+            domain=DomainName(request.domain),
+            user=UserName(request.user),
+            call_id=CallId(request.call_id),
+            session_id=self._ids.session_id(),
+            request=request,
+            plan=plan,
+            at=now,
+            dial_before=now + self._settings.dial_before_s,
+            node=self._node,
+        )
+
+    async def _plan(self, request: CallRequest, domain: Domain, user: User, principal: Principal) -> CallPlan:
+        resolver = Resolver(self._store, domain, user)
+        orig = await resolver.origination(request.call_orig_user)
+        term = await resolver.termination(request.call_term_user, request.dial_rule_application)
+        faults = [one for one in (orig, term) if isinstance(one, Fault)]
+        if isinstance(orig, Found) and (stranger := _not_yours(orig, user, domain, principal)):
+            faults.append(stranger)
+        shown_to_term = await self._caller_id(request.caller_id_number, "caller-id-number", domain, user, faults)
+        outside = isinstance(orig, Found) and orig.leaves_domain
+        shown_to_orig = await self._caller_id(
+            request.callback_caller_id_number, "callback-caller-id-number", domain, user, faults, any_number=not outside
+        )
+        if faults or not isinstance(orig, Found) or not isinstance(term, Found):
+            raise _refused(faults)
+        return CallPlan(
+            origination=orig.targets,
+            termination=term.targets,
+            origination_caller_id=ANONYMOUS if orig.hides_caller else shown_to_orig,
+            termination_caller_id=ANONYMOUS if term.hides_caller else shown_to_term,
+            dialled=term.dialled,
+            origination_user=orig.user.user if orig.user else "",
+            auto_answer=request.auto_answer_enabled,
+            added_header=_header(request.call_term_added_sip_header),
+            origination_ring_timeout_s=self._settings.origination_ring_timeout_s,
+            termination_ring_timeout_s=_ring_timeout_s(term, self._settings.termination_ring_timeout_s),
+            max_duration_s=self._settings.max_duration_s,
+            match_uri=term.pattern,
+        )
+
+    async def _caller_id(
+        self, text: str, field: str, domain: Domain, user: User, faults: list[Fault], *, any_number: bool = False
+    ) -> CallerId:
+        """Return what is shown; a number that the user may not use becomes a fault.
+
+        `any_number`: it is shown to a phone of the own domain only, where clients put the customer's number so that
+        the user sees whom the call is for.
+        """
+        name = user.caller_id_name or user.full_name or domain.caller_id_name
+        own = user.caller_id_number or domain.caller_id_number or user.user
+        if not text.strip():
+            return CallerId(own, name)
+        number = plain_number(text)
+        if number is None:
+            faults.append(Fault(field, "not-a-number", "is no number", text, "digits with an optional leading +"))
+            return CallerId(own, name)
+        if await self._may_show(number, domain, user):
+            return CallerId(number, name)
+        if any_number:
+            return CallerId(number)
+        faults.append(
+            Fault(
+                field,
+                "caller-id-not-allowed",
+                "is not a caller ID that this user may show",
+                text,
+                "the user's or the domain's caller ID, or a phone number of the domain that is the user's or nobody's",
+            )
+        )
+        return CallerId(own, name)
+
+    async def _may_show(self, number: str, domain: Domain, user: User) -> bool:
+        own = (user.caller_id_number, domain.caller_id_number, user.user)
+        if any(mine and same_number(number, mine) for mine in own):
+            return True
+        held = await self._store.phone_number(domain.domain, number.removeprefix("+"))
+        return held is not None and held.enabled == "yes" and held.user in ("", user.user)
+
+
+def _not_yours(orig: Found, user: User, domain: Domain, principal: Principal) -> Fault | None:
+    """A key of one user rings no other user's phone first; whoever rules the domain may ring any."""
+    if orig.user is None or orig.user.user == user.user:
+        return None
+    if principal.rules_domain(domain.domain, reseller=domain.reseller):
+        return None
+    return Fault("call-orig-user", "not-your-user", "is another user's phone", orig.dialled, "an own device or number")
+
+
+def _refused(faults: list[Fault]) -> CallError:
+    if all(fault.code in NOT_ALLOWED for fault in faults):
+        return CallError(Refusal.FORBIDDEN, faults[0].code, f"{faults[0].field}: {faults[0].message}", faults=faults)
+    return invalid(faults)
+
+
+def _header(text: str) -> tuple[str, str] | None:
+    name, colon, value = text.partition(":")
+    return (name.strip(), value.strip()) if colon else None
+
+
+def _ring_timeout_s(term: Found, default_s: float) -> float:
+    if term.user is None or term.user.ring_no_answer_timeout_seconds is None:
+        return default_s
+    return float(max(1, term.user.ring_no_answer_timeout_seconds))

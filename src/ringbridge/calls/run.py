@@ -1,0 +1,233 @@
+"""One call being run: its task and its queue. Performs what the controller asks for; decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, assert_never
+
+import msgspec
+import structlog
+
+from ringbridge.calls.actions import (
+    Action,
+    Finish,
+    Invite,
+    Prepare,
+    Publish,
+    Release,
+    Ringback,
+    StartTimer,
+    StopTimer,
+    Timer,
+)
+from ringbridge.calls.controller import Controller
+from ringbridge.calls.outbox import Outbox
+from ringbridge.calls.ports import CallEngine, Clock, LegOrder, LegSignal
+from ringbridge.model.call import Call, Side, side_of
+from ringbridge.model.errors import CallError, Conflict
+from ringbridge.model.events import CallPlan
+from ringbridge.model.ids import LegId, NodeId
+from ringbridge.model.release import INTERNAL_ERROR, ReleaseCause, Result
+
+log = structlog.get_logger()
+
+
+class EndRequest(msgspec.Struct, frozen=True):
+    """DELETE reached the owner; `stored` is set when the wish is durable, or failed when it cannot be."""
+
+    by: str
+    stored: asyncio.Future[None]
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """The engine is being stopped: end the call."""
+
+
+class Begin(msgspec.Struct, frozen=True):
+    """Start a new call, or resume one that this node had before it restarted."""
+
+    resumed: bool
+
+
+Input: TypeAlias = Begin | LegSignal | Timer | EndRequest | Stop
+
+
+class CallRun:
+    """Runs one call until it is over; `on_over` is called once, whatever happened."""
+
+    def __init__(
+        self, call: Call, *, node: NodeId, engine: CallEngine, clock: Clock, outbox: Outbox, on_over: Callable[[], None]
+    ) -> None:
+        self.call_id = call.call_id
+        self.session_id = call.session_id
+        self.domain = call.domain
+        self._controller = Controller(call, node)
+        self._engine = engine
+        self._clock = clock
+        self._outbox = outbox
+        self._on_over = on_over
+        self._inputs: asyncio.Queue[Input] = asyncio.Queue()
+        self._timers: dict[Timer, asyncio.TimerHandle] = {}
+        self._finished = False
+        self.claimed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """Whether the first batch, the claim, was stored as ours."""
+
+    @property
+    def call(self) -> Call:
+        return self._controller.call
+
+    def put(self, item: Input) -> None:
+        """Queue an input; never blocks."""
+        self._inputs.put_nowait(item)
+
+    async def run(self) -> None:
+        """Process inputs until the call is over or lost to another owner."""
+        try:
+            while not self._finished:
+                await self._perform(self._decide(await self._inputs.get()))
+            await self._outbox.stored()
+        except Conflict:
+            log.warning("call_taken_by_another_engine", call_id=self.call_id, domain=self.domain)
+            self._drop_legs()
+        except Exception:
+            # The one guard of this task: a bug ends the call that it hit, never the process (style.md §6).
+            log.exception("call_failed_by_a_bug", call_id=self.call_id, domain=self.domain)
+            await self._end_after_bug()
+        finally:
+            await self._leave()
+
+    # --- inputs -------------------------------------------------------------------------------------------------------
+
+    def _decide(self, item: Input) -> list[Action]:
+        now = self._clock.now()
+        match item:
+            case Begin():
+                return self._controller.resume(now) if item.resumed else self._controller.start(now)
+            case Timer():
+                self._timers.pop(item, None)
+                return self._controller.on_timer(item, now)
+            case EndRequest():
+                actions = self._controller.request_end(item.by, now)
+                self._tell_when_stored(item.stored)
+                return actions
+            case Stop():
+                return self._controller.stop(now)
+            case _:
+                return self._controller.on_signal(item, now)
+
+    def _tell_when_stored(self, told: asyncio.Future[None]) -> None:
+        async def tell() -> None:
+            # Begins after the wish's batch was put, since a task never runs before the current one yields.
+            try:
+                await self._outbox.stored()
+            except Conflict as conflict:
+                if not told.done():
+                    told.set_exception(conflict)
+            else:
+                if not told.done():
+                    told.set_result(None)
+
+        self._telling = asyncio.create_task(tell())
+
+    # --- actions ------------------------------------------------------------------------------------------------------
+
+    async def _perform(self, actions: Sequence[Action]) -> None:
+        for position, action in enumerate(actions):
+            match action:
+                case Publish():
+                    self._outbox.put(action.events)
+                    if any(isinstance(later, Invite) for later in actions[position:]):
+                        await self._stored()
+                case Prepare():
+                    await self._prepare(action.side)
+                case Invite():
+                    now = self._clock.now()
+                    if self._controller.is_too_late(action.leg_id, now):
+                        await self._perform(self._controller.on_too_late(side_of(action.leg_id), now))
+                        break
+                    self._engine.invite(self.session_id, action.leg_id)
+                case Release():
+                    self._engine.release(self.session_id, action.leg_id, action.cause)
+                case Ringback():
+                    self._engine.ringback(self.session_id, on=action.on)
+                case StartTimer() | StopTimer():
+                    self._set_timer(action)
+                case Finish():
+                    self._finished = True
+                case _:
+                    assert_never(action)
+
+    async def _stored(self) -> None:
+        await self._outbox.stored()
+        if not self.claimed.done():
+            self.claimed.set_result(True)
+
+    async def _prepare(self, side: Side) -> None:
+        try:
+            legs = await self._engine.prepare(self._orders(side))
+        except CallError as refused:
+            log.warning("leg_not_prepared", call_id=self.call_id, side=side.value, reason=refused.code)
+            cause = ReleaseCause(Result.FAILED, refused.code)
+            actions = self._controller.unprepared(side, cause, self._clock.now())
+        else:
+            actions = self._controller.prepared(side, legs, self._clock.now())
+        await self._perform(actions)
+
+    def _orders(self, side: Side) -> list[LegOrder]:
+        call = self._controller.call
+        plan = _plan_of(call)
+        first = side is Side.ORIGINATION
+        prefix = "o" if first else "t"
+        return [
+            LegOrder(
+                session_id=call.session_id,
+                leg_id=LegId(f"{prefix}{number}"),
+                target=target,
+                caller_id=plan.origination_caller_id if first else plan.termination_caller_id,
+                domain=call.domain,
+                auto_answer=plan.auto_answer and first,
+                added_header=None if first else plan.added_header,
+            )
+            for number, target in enumerate(plan.origination if first else plan.termination, start=1)
+        ]
+
+    def _set_timer(self, action: StartTimer | StopTimer) -> None:
+        if handle := self._timers.pop(action.timer, None):
+            handle.cancel()
+        if isinstance(action, StartTimer):
+            delay_s = max(0.0, action.at - self._clock.now())
+            self._timers[action.timer] = asyncio.get_running_loop().call_later(delay_s, self.put, action.timer)
+
+    # --- the way out --------------------------------------------------------------------------------------------------
+
+    def _drop_legs(self) -> None:
+        for leg in self._controller.call.legs:
+            self._engine.release(self.session_id, leg.leg_id, INTERNAL_ERROR)
+
+    async def _end_after_bug(self) -> None:
+        self._drop_legs()
+        self._controller = Controller(self._controller.call, self._controller.node)
+        actions = self._controller.give_up(INTERNAL_ERROR, self._clock.now())
+        self._outbox.put([event for action in actions if isinstance(action, Publish) for event in action.events])
+        try:
+            await self._outbox.stored()
+        except Conflict:
+            log.warning("call_taken_by_another_engine", call_id=self.call_id, domain=self.domain)
+
+    async def _leave(self) -> None:
+        for handle in self._timers.values():
+            handle.cancel()
+        if not self.claimed.done():
+            self.claimed.set_result(not self._outbox.deposed)
+        while not self._inputs.empty():
+            if isinstance(item := self._inputs.get_nowait(), EndRequest) and not item.stored.done():
+                item.stored.set_result(None)
+        await self._engine.close(self.session_id)
+        self._on_over()
+
+
+def _plan_of(call: Call) -> CallPlan:
+    if call.plan is None:
+        raise ValueError("a call without a plan cannot be run")
+    return call.plan
