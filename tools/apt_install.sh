@@ -3,7 +3,7 @@
 set -euo pipefail
 
 if [ "$(id -u)" -ne 0 ]; then
-    printf 'Debian packages are missing. Run this once, then try again:\n\n    sudo apt-get install -y %s\n\n' "$*" >&2
+    printf 'Debian packages are missing. Run this once, then try again:\n\n    sudo apt-get update && sudo apt-get install -y %s\n\n' "$*" >&2
     exit 1
 fi
 if ! command -v apt-get >/dev/null; then

@@ -69,7 +69,7 @@ install() {
 }
 
 pip_install() {
-    PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore "$venv/bin/python" -m pip install --quiet "$@"
+    PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore "$venv/bin/python" -m pip install --quiet --quiet "$@"
 }
 
 exec 9<tools/setup.sh # two setups at once: the second waits, and then finds nothing to do
