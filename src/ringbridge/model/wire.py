@@ -16,6 +16,7 @@ import msgspec
 from ringbridge.model import names
 from ringbridge.model.errors import Fault, invalid
 from ringbridge.model.events import CallRequest
+from ringbridge.model.numbers import is_number, parse_party, plain_number
 
 YES_NO: Final = ("yes", "no")
 FOUND_LENGTH: Final = 64
@@ -55,8 +56,13 @@ def _pattern(pattern: re.Pattern[str]) -> Check:
     return check
 
 
+def _is_name(text: str) -> bool:
+    return names.DEVICE.fullmatch(text) is not None and any(map(str.isalnum, text))
+
+
 def _party(text: str) -> tuple[str, str] | None:
-    if names.party_of(text) is not None:
+    party = parse_party(text)
+    if party is not None and (is_number(party.name) or _is_name(party.name)):
         return None
     if "@" in text or ":" in text:
         return ("bad-address", "is no address of a user")
@@ -64,7 +70,7 @@ def _party(text: str) -> tuple[str, str] | None:
 
 
 def _number(text: str) -> tuple[str, str] | None:
-    return None if names.number_of(text) else ("not-a-number", "is not a telephone number")
+    return None if plain_number(text) else ("not-a-number", "is not a telephone number")
 
 
 def _header(text: str) -> tuple[str, str] | None:
