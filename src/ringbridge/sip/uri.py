@@ -69,6 +69,7 @@ def _parse_uri_headers(text: str) -> tuple[tuple[str, str], ...]:
 
 
 _NO_PARAMS: Final[Params] = {}
+_COMPARED: Final = frozenset(("user", "ttl", "method", "maddr", "transport"))  # these count also when only one has them
 
 
 class Uri(Struct, frozen=True, gc=False):
@@ -131,6 +132,18 @@ class Uri(Struct, frozen=True, gc=False):
     def aor(self) -> str:
         """Return scheme, user and lower-case host alone: the form in which addresses-of-record are compared."""
         return str(replace(self, host=self.host.lower(), port=None, params=_NO_PARAMS, headers=(), password=None))
+
+    def equivalent(self, other: "Uri") -> bool:
+        """Whether two URIs mean the same resource by RFC 3261 §19.1.4."""
+        if (self.scheme, self.user, self.password, self.port) != (other.scheme, other.user, other.password, other.port):
+            return False
+        if self.host.lower() != other.host.lower() or sorted(self.headers) != sorted(other.headers):
+            return False
+        for name in self.params.keys() | other.params.keys():
+            both = name in self.params and name in other.params
+            if (both or name in _COMPARED) and (self.param(name) or "").lower() != (other.param(name) or "").lower():
+                return False
+        return True
 
     def serialize(self) -> str:
         """Return the URI, its user part, parameters and headers percent-encoded.
