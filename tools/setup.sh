@@ -59,17 +59,21 @@ install() {
     say "installing $lock (once; nothing is fetched again until it changes)"
     touch "$unfinished"
     rm -f "$venv"/.ringbridge-run "$venv"/.ringbridge-dev
-    if ! pip_install --require-hashes -r "$lock" || ! pip_install --no-deps --no-build-isolation --no-index -e .; then
-        rm -f "$unfinished" # pip ended by itself and left what it had in order
-        say "failed; the first time, this needs a network"
-        exit 1
-    fi
+    pip_install --require-hashes -r "$lock"
+    pip_install --no-deps --no-build-isolation --no-index -e .
     fingerprint "$lock" >"$venv/.ringbridge-$kind"
     rm -f "$unfinished"
 }
 
 pip_install() {
-    PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore "$venv/bin/python" -m pip install --quiet --quiet "$@"
+    local status=0
+    PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
+        "$venv/bin/python" -m pip install --quiet --quiet "$@" || status=$?
+    [ "$status" -eq 0 ] && return
+    # Above 128 it was killed, and nobody knows what it left; otherwise it put back what it had begun.
+    [ "$status" -gt 128 ] || rm -f "$unfinished"
+    say "pip failed; the first setup, and one after a change of $lock, needs a network"
+    exit 1
 }
 
 exec 9<tools/setup.sh # two setups at once: the second waits, and then finds nothing to do
