@@ -1,0 +1,174 @@
+"""The call engine on SIP and a media relay: legs in, INVITEs and RTP ports out (`calls.ports.CallEngine`).
+
+Every call has one relay session with a port for each side, made before the first INVITE. Each leg is offered its own
+port and never another (no re-INVITE is needed to join two legs): what a leg answers is told to the relay, which
+forwards between whatever two addresses it knows. Only where the second leg takes another codec than the first would
+send is the first re-INVITEd, since the relay does not transcode.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import structlog
+
+from ringbridge.adapters.relay_rtpproxy import Relay, RelayUnavailable
+from ringbridge.adapters.sip_invite import credentials_of, invite_order, reason_header
+from ringbridge.adapters.sip_leg import SipCall, SipLeg, decode_dialog
+from ringbridge.adapters.sip_leg_events import LegEvents
+from ringbridge.adapters.sip_node import SipNode
+from ringbridge.calls.ports import Directory, LegOrder, MediaLost, PreparedLeg, SignalHandler
+from ringbridge.media.offer_answer import DEFAULT_CODECS, offer
+from ringbridge.media.relay_commands import RelayRefused
+from ringbridge.model.call import Leg, Side, side_of
+from ringbridge.model.directory import Connection
+from ringbridge.model.errors import CallError, Refusal
+from ringbridge.model.ids import DomainName, LegId, SessionId
+from ringbridge.model.release import RELAY_LOST, ReleaseCause
+from ringbridge.sip.errors import UnsafeHeader
+from ringbridge.sip.session_events import EndpointEvent
+
+log = structlog.get_logger()
+
+
+class SipEngine:
+    """Implements `calls.ports.CallEngine`; `main` wires its `on_event` to the SIP node."""
+
+    def __init__(self, *, node: SipNode, relay: Relay, directory: Directory, ringback: str) -> None:
+        """`ringback` is the name of a prompt that the relay has: `us`, `eu`, `uk`."""
+        self._node = node
+        self._relay = relay
+        self._directory = directory
+        self._ringback = ringback
+        self._calls: dict[SessionId, SipCall] = {}
+        self._events = LegEvents(node=node, relay=relay)
+
+    @property
+    def calls(self) -> int:
+        """How many calls have legs or media here now."""
+        return len(self._calls)
+
+    def listen(self, handler: SignalHandler) -> None:
+        self._events.handler = handler
+
+    def on_event(self, event: EndpointEvent) -> bool:
+        """Take what the SIP endpoint tells; false: it is about no leg of ours."""
+        return self._events.take(event)
+
+    # --- preparing and dialling ---------------------------------------------------------------------------------------
+
+    async def prepare(self, orders: Sequence[LegOrder]) -> list[PreparedLeg]:
+        first = orders[0]
+        call = self._calls.get(first.session_id) or await self._open(first)
+        prepared: list[PreparedLeg] = []
+        for order in orders:
+            leg = await self._prepare_leg(call, order)
+            prepared.append(PreparedLeg(order.leg_id, order.target, leg.session.sip_call_id, leg.dialog()))
+        return prepared
+
+    async def _open(self, order: LegOrder) -> SipCall:
+        try:
+            session = await self._relay.open(order.session_id, learn=order.learn)
+        except (RelayUnavailable, RelayRefused) as failure:
+            log.exception("relay_unavailable", session_id=order.session_id)
+            raise CallError(Refusal.UNAVAILABLE, "relay-unavailable", "no media relay answers") from failure
+        call = SipCall(order.session_id, order.domain, session)
+        self._calls[order.session_id] = call
+        return call
+
+    async def _prepare_leg(self, call: SipCall, order: LegOrder) -> SipLeg:
+        side = side_of(order.leg_id)
+        origination = call.answered(Side.ORIGINATION)
+        taken = origination.remote if origination else None
+        local = offer(
+            session_id=secrets.randbits(62),
+            host=call.relay.host,
+            port=call.relay.port(side),
+            codecs=taken.codecs if taken and side is Side.TERMINATION else DEFAULT_CODECS,
+        )
+        connection = await self._connection(order.domain, order.target.connection)
+        try:
+            session = self._node.endpoint.prepare_invite(invite_order(order, sdp=local.sdp(), connection=connection))
+        except (UnsafeHeader, ValueError) as unsafe:
+            raise CallError(Refusal.INVALID, "unsafe-header", str(unsafe)) from unsafe
+        leg = SipLeg(call, order.leg_id, session, local, order.target.connection)
+        self._adopt(leg)
+        return leg
+
+    async def _connection(self, domain: str, pattern: str) -> Connection | None:
+        return await self._directory.connection(domain, pattern) if pattern else None
+
+    def _adopt(self, leg: SipLeg) -> None:
+        leg.call.legs[leg.leg_id] = leg
+        self._events.legs[leg.session] = leg
+
+    def invite(self, session_id: SessionId, leg_id: LegId) -> None:
+        if leg := self._find(session_id, leg_id):
+            leg.sent = True
+            self._node.endpoint.send_invite(leg.session, self._node.now())
+            self._node.wake()
+
+    def release(self, session_id: SessionId, leg_id: LegId, cause: ReleaseCause) -> None:
+        leg = self._find(session_id, leg_id)
+        if leg is None or leg.released is not None:
+            return
+        leg.released = cause
+        if not leg.sent:
+            self._events.legs.pop(leg.session, None)
+        self._node.endpoint.hang_up(leg.session, self._node.now(), reason_header=reason_header(cause))
+        self._node.wake()
+
+    def _find(self, session_id: SessionId, leg_id: LegId) -> SipLeg | None:
+        call = self._calls.get(session_id)
+        return call.legs.get(leg_id) if call else None
+
+    # --- media --------------------------------------------------------------------------------------------------------
+
+    def ringback(self, session_id: SessionId, *, on: bool) -> None:
+        call = self._calls.get(session_id)
+        leg = call.answered(Side.ORIGINATION) if call else None
+        if call is None or leg is None:
+            return
+        if not on:
+            self._relay.stop_play(call.relay, Side.ORIGINATION)
+            return
+        if leg.remote is not None:
+            payload_types = [codec.payload_type for codec in leg.remote.codecs if not codec.is_event]
+            self._relay.play(call.relay, Side.ORIGINATION, self._ringback, payload_types=payload_types)
+
+    def media_lost(self, instance: str) -> None:
+        """Tell every call whose relay session was in `instance` that its media is gone."""
+        for call in list(self._calls.values()):
+            if call.relay.instance == instance:
+                self._events.tell(call.session_id, MediaLost(RELAY_LOST))
+
+    # --- restart and end ----------------------------------------------------------------------------------------------
+
+    async def restore(self, session_id: SessionId, domain: DomainName, legs: Sequence[Leg]) -> None:
+        for record in legs:
+            if not record.dialog:
+                continue
+            state = decode_dialog(record.dialog)
+            connection = await self._connection(domain, state.connection)
+            session = self._node.endpoint.restore(
+                state.snapshot, self._node.now(), credentials=credentials_of(connection)
+            )
+            call = self._calls.setdefault(session_id, SipCall(session_id, domain, state.relay))
+            leg = SipLeg(call, record.leg_id, session, state.local, state.connection, state.remote, sent=True)
+            leg.answered = state.snapshot.answered
+            self._adopt(leg)
+        restored = self._calls.get(session_id)
+        if restored is not None and restored.relay.instance != self._relay.instance:
+            self._events.tell(session_id, MediaLost(RELAY_LOST))
+
+    async def close(self, session_id: SessionId) -> None:
+        call = self._calls.pop(session_id, None)
+        if call is None:
+            return
+        for leg in call.legs.values():
+            if leg.released is None and leg.session in self._events.legs:
+                self._node.endpoint.hang_up(leg.session, self._node.now())
+                self._node.wake()
+            self._events.legs.pop(leg.session, None)
+        self._relay.close(call.relay)

@@ -1,0 +1,88 @@
+"""An order for one leg as an INVITE: where it goes, what it says of the caller, which headers it carries."""
+
+from __future__ import annotations
+
+from ringbridge.calls.ports import LegOrder
+from ringbridge.model.directory import Connection
+from ringbridge.model.events import CallerId, Target
+from ringbridge.model.release import ANSWERED_ELSEWHERE, ReleaseCause, Result
+from ringbridge.sip.auto_answer import auto_answer_headers, family_of
+from ringbridge.sip.digest import Credentials
+from ringbridge.sip.peer import Peer, Transport
+from ringbridge.sip.session_orders import InviteOrder
+from ringbridge.sip.uri import NameAddress, Uri
+
+ANONYMOUS_HOST = "anonymous.invalid"
+"""RFC 3323 §4.1.1.3: the host of a From that tells nobody."""
+
+
+def invite_order(order: LegOrder, *, sdp: bytes, connection: Connection | None) -> InviteOrder:
+    """Return the INVITE for one leg.
+
+    Raises:
+        UnsafeHeader: a name, number or header in it has no place in a SIP message.
+    """
+    target = order.target
+    transport = Transport(target.transport)
+    peer = Peer(transport, target.host, target.port)
+    headers: list[tuple[str, str]] = list(target.headers)
+    if order.auto_answer:
+        headers += auto_answer_headers(order.domain, family_of(target.model))
+    if order.added_header is not None:
+        headers.append(order.added_header)
+    if connection is not None:
+        headers += _identity(order.caller_id, connection, target)
+    return InviteOrder(
+        peer=peer,
+        uri=target.uri,
+        from_=_from(order.caller_id, order.domain),
+        to=NameAddress("", target.to_uri).serialize(),
+        sdp=sdp,
+        headers=tuple(headers),
+        credentials=credentials_of(connection),
+        route_set=target.route_set,
+        peer_tcp=Peer(Transport.TCP, target.host, target.port) if transport is Transport.UDP else None,
+        stay_with_peer=target.nat,
+    )
+
+
+def credentials_of(connection: Connection | None) -> Credentials | None:
+    """Return what may be proved to a connection: only to its own host, only for its realm if it names one."""
+    if connection is None or not connection.connection_sip_registration_username:
+        return None
+    if connection.connection_sip_authenticate_as_client_enabled != "yes":
+        return None
+    return Credentials(
+        username=connection.connection_sip_registration_username,
+        password=connection.connection_sip_registration_password,
+        realm=connection.connection_sip_registration_realm or None,
+        host=connection.connection_address.removeprefix("sip:").partition(":")[0],
+    )
+
+
+def reason_header(cause: ReleaseCause) -> str | None:
+    """Return the Reason header (RFC 3326) that tells a phone why we end its leg, where it would care."""
+    if cause == ANSWERED_ELSEWHERE:
+        return 'SIP;cause=200;text="Call completed elsewhere"'
+    if cause.result is Result.FAILED:
+        return "Q.850;cause=41"
+    return None
+
+
+def _is_anonymous(caller_id: CallerId) -> bool:
+    return caller_id.number == "anonymous"
+
+
+def _from(caller_id: CallerId, domain: str) -> str:
+    host = ANONYMOUS_HOST if _is_anonymous(caller_id) else domain
+    return NameAddress(caller_id.name, Uri("sip", caller_id.number, host).serialize()).serialize()
+
+
+def _identity(caller_id: CallerId, connection: Connection, target: Target) -> list[tuple[str, str]]:
+    """Return what a carrier is told of the caller beside From (RFC 3325 §9.1, RFC 3323 §4.2)."""
+    if _is_anonymous(caller_id):
+        return [("Privacy", "id")]
+    if not connection.connection_custom_p_asserted_id_format:
+        return []
+    uri = Uri("sip", caller_id.number, target.host).serialize()
+    return [("P-Asserted-Identity", NameAddress(caller_id.name, uri).serialize())]

@@ -1,0 +1,72 @@
+"""One leg as SIP knows it, and the state of it that the bus keeps: the opaque `dialog` of `model.events`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from ringbridge.media.offer_answer import Local, Remote
+from ringbridge.media.relay_commands import RelaySession
+from ringbridge.model.call import Side, side_of
+from ringbridge.model.ids import LegId, SessionId
+from ringbridge.model.release import ReleaseCause
+from ringbridge.sip.session import Session
+from ringbridge.sip.session_snapshot import SessionSnapshot
+
+
+class LegDialog(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All that takes a leg up again after a restart: dialog, media session, what was offered and taken."""
+
+    snapshot: SessionSnapshot
+    relay: RelaySession
+    local: Local
+    remote: Remote | None = None
+    connection: str = ""
+    """Whose credentials answer challenges; they are read again, never stored here."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+decode_dialog = msgspec.msgpack.Decoder(LegDialog).decode
+
+
+@dataclass(slots=True, eq=False)
+class SipLeg:
+    """One leg: its SIP session and its media description."""
+
+    call: SipCall
+    leg_id: LegId
+    session: Session
+    local: Local
+    connection: str = ""
+    remote: Remote | None = None
+    sent: bool = False
+    answered: bool = False
+    released: ReleaseCause | None = None
+    """Set when we ended it: what the end is called, whatever the peer says to it."""
+
+    @property
+    def side(self) -> Side:
+        return side_of(self.leg_id)
+
+    def dialog(self) -> bytes:
+        """Return the state to store."""
+        state = LegDialog(self.session.snapshot(), self.call.relay, self.local, self.remote, self.connection)
+        return _encoder.encode(state)
+
+
+@dataclass(slots=True, eq=False)
+class SipCall:
+    """One call: its relay session and its legs."""
+
+    session_id: SessionId
+    domain: str
+    relay: RelaySession
+    legs: dict[LegId, SipLeg] = field(default_factory=dict)
+
+    def answered(self, side: Side) -> SipLeg | None:
+        """Return the leg of `side` that answered first and is still up."""
+        for leg in self.legs.values():
+            if leg.answered and leg.released is None and leg.side is side:
+                return leg
+        return None

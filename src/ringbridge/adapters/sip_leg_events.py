@@ -1,0 +1,238 @@
+"""What SIP tells of a leg, as what the brain understands: endpoint events in, leg signals out, media in between."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import assert_never
+
+import structlog
+
+from ringbridge.adapters.relay_rtpproxy import Relay, RelayUnavailable
+from ringbridge.adapters.sip_leg import SipLeg
+from ringbridge.adapters.sip_node import SipNode
+from ringbridge.calls import ports
+from ringbridge.calls.ports import LegSignal, MediaLost, Refused, Ringing, SignalHandler, Updated
+from ringbridge.media.offer_answer import NothingInCommon, Remote, agree, answer, offer_again, read_answer
+from ringbridge.media.relay_commands import RelayRefused
+from ringbridge.media.sdp import SdpError
+from ringbridge.model.ids import SessionId
+from ringbridge.model.release import HUNG_UP, RELAY_LOST, ReleaseCause, Result, of_sip_status
+from ringbridge.sip.session import Session
+from ringbridge.sip.session_events import (
+    AckReceived,
+    Answered,
+    Ended,
+    EndedBy,
+    EndpointEvent,
+    Failed,
+    Failure,
+    IncomingInvite,
+    IncomingRequest,
+    InfoReceived,
+    Progress,
+    RegistrationResult,
+    Reinvited,
+    ReinviteResult,
+    RequestResult,
+)
+
+log = structlog.get_logger()
+
+NO_COMMON_CODEC = ReleaseCause(Result.FAILED, "no-common-codec", 488)
+DIALOG_DIED = ReleaseCause(Result.FAILED, "dialog-died")
+TRANSPORT_FAILED = ReleaseCause(Result.UNREACHABLE, "transport-failed")
+GLARE_S = (2.1, 4.0)
+"""RFC 3261 §14.1: whoever chose the dialog's Call-ID tries again after 2.1 to 4 seconds."""
+
+
+def _ignore(session_id: SessionId, signal: LegSignal) -> None:
+    log.warning("signal_without_listener", session_id=session_id, signal=type(signal).__name__)
+
+
+class LegEvents:
+    """Translates for one engine. `legs` are all that are alive; a leg is taken out when SIP has forgotten it."""
+
+    def __init__(self, *, node: SipNode, relay: Relay) -> None:
+        self._node = node
+        self._relay = relay
+        self.legs: dict[Session, SipLeg] = {}
+        self.handler: SignalHandler = _ignore
+
+    def tell(self, session_id: SessionId, signal: LegSignal) -> None:
+        """Pass a signal on."""
+        self.handler(session_id, signal)
+
+    def take(self, event: EndpointEvent) -> bool:
+        """Handle an event; false: it is about no leg of ours."""
+        if isinstance(event, IncomingInvite | RegistrationResult) or event.__class__ is IncomingRequest:
+            return False
+        session = event.session
+        leg = self.legs.get(session) if session is not None else None
+        if leg is None:
+            return False
+        self._handle(event, leg)
+        return True
+
+    def _handle(self, event: EndpointEvent, leg: SipLeg) -> None:
+        match event:
+            case Progress():
+                self._on_progress(event, leg)
+            case Answered():
+                self._on_answered(event, leg)
+            case Failed():
+                self._on_failed(event, leg)
+            case Ended():
+                self._on_ended(event, leg)
+            case Reinvited():
+                self._on_reinvited(event, leg)
+            case ReinviteResult():
+                self._on_reinvite_result(event, leg)
+            case AckReceived():
+                self._on_ack(event, leg)
+            case InfoReceived():
+                self._on_info(event, leg)
+            case RequestResult() | IncomingInvite() | IncomingRequest() | RegistrationResult():
+                pass
+            case _:
+                assert_never(event)
+
+    def _tell(self, leg: SipLeg, signal: LegSignal) -> None:
+        self.handler(leg.call.session_id, signal)
+
+    # --- before the answer --------------------------------------------------------------------------------------------
+
+    def _on_progress(self, event: Progress, leg: SipLeg) -> None:
+        early = False
+        if event.sdp and leg.call.answered(leg.side.other) is not None:
+            try:
+                self._listen_to(leg, read_answer(event.sdp, leg.local))
+                early = True
+            except (SdpError, NothingInCommon) as bad:
+                log.warning("early_media_unusable", leg=leg.leg_id, reason=str(bad))
+        self._tell(leg, Ringing(leg.leg_id, early))
+
+    def _on_answered(self, event: Answered, leg: SipLeg) -> None:
+        acked_at = time.time()
+        if leg.released is not None:
+            return
+        try:
+            remote = read_answer(event.sdp, leg.local)
+        except (SdpError, NothingInCommon) as bad:
+            log.warning("answer_unusable", leg=leg.leg_id, reason=str(bad))
+            leg.released = NO_COMMON_CODEC
+            self._node.endpoint.hang_up(leg.session, self._node.now(), reason_header="SIP;cause=488")
+            self._tell(leg, Refused(leg.leg_id, NO_COMMON_CODEC))
+            return
+        wins = leg.call.answered(leg.side) is None
+        leg.answered = True
+        leg.remote = remote
+        if wins:
+            self._listen_to(leg, remote)
+        media = f"{remote.host}:{remote.port}" if remote.host else ""
+        self._tell(leg, ports.Answered(leg.leg_id, leg.dialog(), remote.codec, acked_at, media))
+        if wins and (other := leg.call.answered(leg.side.other)):
+            self._align(other, leg)
+
+    def _align(self, first: SipLeg, second: SipLeg) -> None:
+        """Re-INVITE the first leg down to what the second took, if they would send each other what neither takes."""
+        if first.remote and second.remote and not agree(first.remote, second.remote):
+            first.local = offer_again(first.local, second.remote.codecs)
+            self._node.endpoint.reinvite(first.session, first.local.sdp(), self._node.now())
+
+    def _on_failed(self, event: Failed, leg: SipLeg) -> None:
+        self.legs.pop(leg.session, None)
+        if leg.released is NO_COMMON_CODEC:
+            return
+        self._tell(leg, Refused(leg.leg_id, leg.released or _cause_of(event)))
+
+    # --- after the answer ---------------------------------------------------------------------------------------------
+
+    def _on_ended(self, event: Ended, leg: SipLeg) -> None:
+        self.legs.pop(leg.session, None)
+        if event.by is EndedBy.LOCAL or leg.released is not None:
+            return
+        leg.released = HUNG_UP if event.by is EndedBy.REMOTE else DIALOG_DIED
+        self._tell(leg, ports.HungUp(leg.leg_id, leg.released))
+
+    def _on_reinvited(self, event: Reinvited, leg: SipLeg) -> None:
+        other = leg.call.answered(leg.side.other)
+        allowed = other.remote.codecs if other and other.remote else leg.local.codecs
+        if not event.sdp:
+            leg.local = offer_again(leg.local, allowed)
+            self._node.endpoint.answer_reinvite(leg.session, self._node.now(), sdp=leg.local.sdp())
+            return
+        try:
+            leg.local, remote = answer(event.sdp, leg.local, allowed=allowed)
+        except (SdpError, NothingInCommon) as bad:
+            log.warning("reinvite_unusable", leg=leg.leg_id, reason=str(bad))
+            self._node.endpoint.answer_reinvite(leg.session, self._node.now(), status=488)
+            return
+        self._node.endpoint.answer_reinvite(leg.session, self._node.now(), sdp=leg.local.sdp())
+        self._changed(leg, remote)
+
+    def _on_ack(self, event: AckReceived, leg: SipLeg) -> None:
+        if event.sdp:
+            self._read_late_answer(event.sdp, leg)
+
+    def _on_reinvite_result(self, event: ReinviteResult, leg: SipLeg) -> None:
+        if event.status == 491:
+            delay_s = random.uniform(*GLARE_S)  # noqa: S311 - spreads retries, hides nothing
+            asyncio.get_running_loop().call_later(delay_s, self._offer_again, leg)
+        elif event.status < 300:
+            self._read_late_answer(event.sdp, leg)
+        else:
+            log.warning("reinvite_refused", leg=leg.leg_id, status=event.status)
+
+    def _offer_again(self, leg: SipLeg) -> None:
+        if leg.session in self.legs and leg.released is None:
+            self._node.endpoint.reinvite(leg.session, leg.local.sdp(), self._node.now())
+            self._node.wake()
+
+    def _read_late_answer(self, sdp: bytes, leg: SipLeg) -> None:
+        try:
+            self._changed(leg, read_answer(sdp, leg.local))
+        except (SdpError, NothingInCommon) as bad:
+            log.warning("answer_unusable", leg=leg.leg_id, reason=str(bad))
+
+    def _changed(self, leg: SipLeg, remote: Remote) -> None:
+        moved = leg.remote is None or (leg.remote.host, leg.remote.port) != (remote.host, remote.port)
+        leg.remote = remote
+        if moved:
+            self._listen_to(leg, remote)
+        self._tell(leg, Updated(leg.leg_id, leg.dialog(), remote.held))
+
+    def _on_info(self, event: InfoReceived, leg: SipLeg) -> None:
+        """DTMF by INFO goes on to the other party: the relay carries only what is in RTP."""
+        other = leg.call.answered(leg.side.other)
+        if other is not None and event.content_type.lower().startswith("application/dtmf"):
+            self._node.endpoint.send_info(
+                other.session, self._node.now(), content_type=event.content_type, body=event.body
+            )
+
+    # --- media --------------------------------------------------------------------------------------------------------
+
+    def _listen_to(self, leg: SipLeg, remote: Remote) -> None:
+        if remote.host is None:
+            return
+        told = self._relay.set_remote(leg.call.relay, leg.side, remote.host, remote.port)
+        told.add_done_callback(lambda done: self._media_told(done, leg))
+
+    def _media_told(self, done: asyncio.Future[int], leg: SipLeg) -> None:
+        failure = done.exception() if not done.cancelled() else None
+        if isinstance(failure, RelayRefused | RelayUnavailable) and leg.released is None:
+            log.error("relay_lost_the_call", leg=leg.leg_id, reason=str(failure))
+            self._tell(leg, MediaLost(RELAY_LOST))
+
+
+def _cause_of(event: Failed) -> ReleaseCause:
+    match event.cause:
+        case Failure.TRANSPORT:
+            return TRANSPORT_FAILED
+        case Failure.TIMEOUT:
+            return of_sip_status(408)
+        case Failure.RESPONSE | Failure.CANCELLED:
+            return of_sip_status(event.status)
+        case _:
+            assert_never(event.cause)
