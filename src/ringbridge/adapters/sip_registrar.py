@@ -13,7 +13,7 @@ from collections import defaultdict
 
 import structlog
 
-from ringbridge.adapters.replica import BusReplica
+from ringbridge.adapters.replica import Replica
 from ringbridge.adapters.sip_node import SipNode
 from ringbridge.calls.ports import Bus, Clock, Directory
 from ringbridge.config import SipConfig
@@ -39,7 +39,7 @@ class SipRegistrar:
     """Answers REGISTER for all domains of the directory."""
 
     def __init__(
-        self, *, config: SipConfig, node: SipNode, bus: Bus, directory: Directory, replica: BusReplica, clock: Clock
+        self, *, config: SipConfig, node: SipNode, bus: Bus, directory: Directory, replica: Replica, clock: Clock
     ) -> None:
         self._node = node
         self._bus = bus

@@ -46,7 +46,7 @@ class Owner:
     async def start(self) -> None:
         """Take up own calls from before a restart, then begin to claim. The replica must have caught up before."""
         for call in await self._store.owned_calls(self._node):
-            self._resume(call)
+            await self._resume(call)
         self._serving = [
             asyncio.create_task(self._bus.claims(self._take, at_most=CLAIMS_AT_ONCE)),
             asyncio.create_task(self._bus.serve_commands(self._node, self._on_command)),
@@ -64,9 +64,9 @@ class Owner:
             task.cancel()
         await asyncio.gather(*self._serving, *self._tasks, return_exceptions=True)
 
-    def _resume(self, call: Call) -> None:
+    async def _resume(self, call: Call) -> None:
         log.info("call_resumed", call_id=call.call_id, domain=call.domain, state=call.state.value)
-        self._engine.restore(call.session_id, call.domain, call.legs)
+        await self._engine.restore(call.session_id, call.domain, call.legs)
         self._begin(call, resumed=True)
 
     async def _take(self, claimable: Claimable) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from ringbridge.model.call import Call, Leg
+from ringbridge.model.call import Call, Leg, Side
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.directory import ApiKey, Connection, Device, DialRule, Domain, Location, PhoneNumber, Record, User
 from ringbridge.model.events import CallerId, CallEvent, CallRequested, Target
@@ -213,6 +213,8 @@ class LegOrder(msgspec.Struct, frozen=True):
     domain: DomainName
     auto_answer: bool = False
     added_header: tuple[str, str] | None = None
+    learn: tuple[Side, ...] = ()
+    """Sides of the whole call whose media address is learned from packets (`Target.nat`)."""
 
 
 class PreparedLeg(msgspec.Struct, frozen=True):
@@ -307,7 +309,7 @@ class CallEngine(Protocol):
         """Let the answered origination hear ringback from the relay, or stop it."""
         ...
 
-    def restore(self, session_id: SessionId, domain: DomainName, legs: Sequence[Leg]) -> None:
+    async def restore(self, session_id: SessionId, domain: DomainName, legs: Sequence[Leg]) -> None:
         """Take a call's legs up again from their `dialog`, as after a restart. No INVITE is sent again."""
         ...
 

@@ -179,6 +179,8 @@ class CallRun:
         plan = _plan_of(call)
         first = side is Side.ORIGINATION
         prefix = "o" if first else "t"
+        sides = {Side.ORIGINATION: plan.origination, Side.TERMINATION: plan.termination}
+        learn = tuple(one for one, targets in sides.items() if any(target.nat for target in targets))
         return [
             LegOrder(
                 session_id=call.session_id,
@@ -188,6 +190,7 @@ class CallRun:
                 domain=call.domain,
                 auto_answer=plan.auto_answer and first,
                 added_header=None if first else plan.added_header,
+                learn=learn,
             )
             for number, target in enumerate(plan.origination if first else plan.termination, start=1)
         ]

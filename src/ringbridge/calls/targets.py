@@ -201,7 +201,16 @@ def device_target(device: Device, location: Location) -> Target:
         device=device.device,
         model=device.device_models_model,
         route_set=location.path,
+        nat=_is_behind_nat(device, location),
     )
+
+
+def _is_behind_nat(device: Device, location: Location) -> bool:
+    """Whether the phone's own idea of its address is not where its packets come from."""
+    if device.device_sip_nat_traversal_enabled in ("none", "never"):
+        return False
+    host = location.contact.rpartition("@")[2] or location.contact.partition(":")[2]
+    return not host.strip("[<").startswith(location.peer_host)
 
 
 def connection_target(connection: Connection, number: str, host: str) -> Target:

@@ -47,6 +47,8 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     route_set: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     """Extra headers, already checked (dial rule applications `…-add-header`)."""
+    nat: bool = False
+    """Registered from another address than its contact names: its media address is learned from packets."""
 
 
 class CallPlan(msgspec.Struct, frozen=True):

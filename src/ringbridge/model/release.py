@@ -55,6 +55,9 @@ INTERNAL_ERROR = ReleaseCause(Result.FAILED, "internal-error")
 def of_sip_status(status: int) -> ReleaseCause:
     """Return the cause for a final SIP response `status` (300–699) to an INVITE (RFC 3261 §21)."""
     reason = f"sip-{status}"
+    if status < 400:
+        # A phone that forwards: not followed, since where it points is not what the caller was allowed to dial.
+        return ReleaseCause(Result.REJECTED, "redirected", status)
     if status in (486, 600):
         return ReleaseCause(Result.BUSY, "busy", status)
     if status == 480:
