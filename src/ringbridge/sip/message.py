@@ -163,8 +163,9 @@ def parse(data: bytes, limits: Limits = DEFAULT) -> Request | Response:
     except ProtocolError as error:
         if isinstance(message, Response):
             raise ProtocolError(None, error.reason) from None
-        if message.method == "ACK":
-            raise ProtocolError(None, error.reason) from None  # RFC 3261 §17.2.1: nothing answers an ACK
+        if message.method == "ACK" or message.first("Via") is None:
+            # RFC 3261 §17.1.1.3: nothing answers an ACK. Without a Via, nobody could match an answer (§18.1.2).
+            raise ProtocolError(None, error.reason) from None
         error.request = message
         raise
     return message

@@ -95,6 +95,24 @@ def address_of_record(request: Request) -> Uri:
     return uri
 
 
+def check_register(request: Request) -> ProtocolError | None:
+    """Return why a REGISTER is refused whoever sent it (400: malformed To, Contact or Path), or None.
+
+    For before the challenge: what is malformed need not be authenticated.
+    """
+    try:
+        address_of_record(request)
+        if request.lines("Contact") != ["*"]:
+            for contact in request.contacts:
+                _contact_uri(contact)
+        for value in request.all("Path"):
+            NameAddress.parse(value)
+    except ProtocolError as fault:
+        fault.request = request
+        return fault
+    return None
+
+
 def register(
     request: Request,
     current: Sequence[Binding],
