@@ -23,10 +23,10 @@ test-fast: setup ## all tests but those in tests/live
 test-live: setup test-tools ## the tests with real processes, SIPp and kill -9
 	@exec $(BIN)/pytest tests/live $(ARGS)
 
-CHECKS := check-format check-lint check-types check-imports check-sizes check-locks
+CHECKS := check-format check-lint check-types check-imports check-sizes check-locks check-dependencies
 .PHONY: $(CHECKS)
 
-check: setup ## format, lint, types, imports, module sizes, lock files
+check: setup ## format, lint, types, imports, module sizes, lock files, libraries
 	@$(MAKE) --no-print-directory --keep-going --output-sync --jobs=2 $(CHECKS)
 
 check-types: # the longest, so it starts first
@@ -46,6 +46,9 @@ check-sizes:
 
 check-locks:
 	@$(BIN)/python tools/check_locks.py
+
+check-dependencies:
+	@$(BIN)/python tools/check_dependencies.py
 
 setup: ## the environment for checks and tests, in .venv
 	@tools/setup.sh dev
