@@ -131,7 +131,6 @@ class MemoryBus:
 
     def __init__(self, hub: MemoryHub | None = None) -> None:
         self.hub = hub or MemoryHub()
-        self._served: list[NodeId] = []
 
     @property
     def is_up(self) -> bool:
@@ -184,7 +183,10 @@ class MemoryBus:
 
     async def serve_commands(self, node: NodeId, handler: CommandHandler) -> None:
         self.hub.handlers[node] = handler
-        self._served.append(node)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self.hub.handlers.pop(node, None)
 
     async def command(self, node: NodeId, payload: bytes, *, timeout_s: float) -> bytes:
         await asyncio.sleep(0)
@@ -221,10 +223,6 @@ class MemoryBus:
     async def delete_location(self, domain: str, device: str, contact: str) -> int:
         subject = location_key(domain, device, contact)
         return await self.hub.write(Stream.LOCATIONS, subject, b"", tree=subject, removed=True)
-
-    async def close(self) -> None:
-        for node in self._served:
-            self.hub.handlers.pop(node, None)
 
 
 class MemoryFeed:

@@ -250,15 +250,15 @@ class Replica:
         for subject, sequence, payload, removed in taken:
             if removed:
                 continue
-            try:
-                events = decode(payload)
-            except msgspec.DecodeError:
-                self._passed_over(subject, sequence)
-                continue
             tree = subject[: subject.rfind(".")]
             call = self._live.get(tree)
-            if call is None and not (events and isinstance(events[0], CallRequested)):
-                call = await self._store.stored_call(*call_of(subject))
+            try:
+                events = decode(payload)
+                if call is None and not (events and isinstance(events[0], CallRequested)):
+                    call = await self._store.stored_call(*call_of(subject))
+            except (msgspec.DecodeError, ValueError):
+                self._passed_over(subject, sequence)
+                continue
             after = fold(call, events, sequence)
             if after is not None:
                 changed[tree] = self._live[tree] = after
@@ -266,19 +266,19 @@ class Replica:
     def _records(self, taken: Iterable[_Entry]) -> Iterable[RecordChange]:
         last = {entry[0]: entry for entry in taken}
         for subject, sequence, payload, removed in last.values():
-            kind, key = record_of(subject)
             try:
+                kind, key = record_of(subject)
                 yield RecordChange(kind, key, None if removed else _record_decoder.decode(payload))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, ValueError):
                 self._passed_over(subject, sequence)
 
     def _locations(self, taken: Iterable[_Entry]) -> Iterable[LocationChange]:
         last = {entry[0]: entry for entry in taken}
         for subject, sequence, payload, removed in last.values():
-            domain, device, digest = location_of(subject)
             try:
+                domain, device, digest = location_of(subject)
                 yield LocationChange(domain, device, digest, None if removed else _location_decoder.decode(payload))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, ValueError):
                 self._passed_over(subject, sequence)
 
     def _passed_over(self, subject: str, sequence: int) -> None:

@@ -1,0 +1,228 @@
+"""The bus, on NATS JetStream: `calls.ports.Bus`.
+
+`NatsBus` owns the connection. Enter it as a context: it connects, makes or checks the streams, and refuses a bus that
+cannot keep what a 202 promises. `feed` gives a replica its streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import msgspec
+import structlog
+
+from ringbridge.adapters.nats_bus_claims import Claims
+from ringbridge.adapters.nats_bus_feed import NatsFeed
+from ringbridge.adapters.nats_bus_link import Link, LinkDown, LinkSettings, NoResponders, RequestTimedOut
+from ringbridge.adapters.nats_bus_publish import Publisher, Write
+from ringbridge.adapters.nats_bus_streams import Streams, UnfitBus
+from ringbridge.adapters.nats_bus_subjects import Stream, call_tree, command_subject, location_key, record_key
+from ringbridge.adapters.nats_bus_wire import Message, header_line
+from ringbridge.calls.ports import Claimable, CommandHandler, NodeAway, StoredCallMessage
+from ringbridge.model.directory import Location, Record, kind_of
+from ringbridge.model.errors import BusUnavailable
+from ringbridge.model.events import CallEvent, CallRequested, decode, encode
+from ringbridge.model.ids import CallId, DomainName, NodeId
+
+log = structlog.get_logger(__name__)
+
+AWAY_AFTER_S = 1.5  # a restart of our own server takes less; a client is not made to wait for longer
+PROBE_EVERY_S = 0.5
+KV_REMOVED = header_line("KV-Operation", "DEL")
+
+
+@dataclass(frozen=True, slots=True)
+class BusSettings:
+    """Which bus, and what it must be.
+
+    `servers` are URLs as `LinkSettings` has them; `replicas` is how many copies of each stream; `relaxed` takes a bus
+    that may lose what it acknowledged, and only says so. Times in seconds.
+    """
+
+    servers: tuple[str, ...]
+    name: str
+    replicas: int = 1
+    relaxed: bool = False
+    connect_deadline_s: float = 10.0
+    publish_deadline_s: float = 8.0
+
+
+class NatsBus:
+    """One node's connection to the bus."""
+
+    def __init__(self, settings: BusSettings) -> None:
+        self._settings = settings
+        self._link = Link(LinkSettings(settings.servers, settings.name), self._on_change)
+        self._streams = Streams(self._link)
+        self._publisher = Publisher(self._link, deadline_s=settings.publish_deadline_s)
+        self._lost_at: float | None = None
+        self._suspect = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.feed = NatsFeed(self._link, self._streams)
+        self.faults: list[str] = []
+        """Why this bus may lose acknowledged writes; empty unless `relaxed`. For the readiness page."""
+
+    async def __aenter__(self) -> Self:
+        """Connect, and make and check the streams.
+
+        Raises:
+            UnfitBus: cannot be reached, or cannot keep the promise and `relaxed` is not set.
+        """
+        self._start(self._link.run())
+        try:
+            if not await self._link.wait_up(self._settings.connect_deadline_s):
+                deadline_s = self._settings.connect_deadline_s
+                raise UnfitBus([f"cannot be reached within {deadline_s:g} s: {self._link.last_fault}"])
+            self.faults = await self._streams.ensure(
+                replicas=self._settings.replicas, deadline_s=self._settings.connect_deadline_s
+            )
+            if self.faults and not self._settings.relaxed:
+                raise UnfitBus(self.faults)
+        except BaseException:
+            await self.close()
+            raise
+        self._start(self._probe())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Leave the bus; waiting writes end with `BusUnavailable`."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- whether it is there ---
+
+    @property
+    def is_up(self) -> bool:
+        if self._suspect:
+            return False
+        return self._lost_at is None or asyncio.get_running_loop().time() - self._lost_at < AWAY_AFTER_S
+
+    def _on_change(self, up: bool) -> None:  # noqa: FBT001 - a callback of one truth
+        self._lost_at = None if up else asyncio.get_running_loop().time()
+
+    async def _probe(self) -> None:
+        """After a write failed, ask for the leader until there is one: writes meanwhile are refused at once."""
+        while True:
+            await asyncio.sleep(PROBE_EVERY_S)
+            if not self._suspect:
+                continue
+            try:
+                info = await self._streams.info(Stream.CALLS)
+            except (LinkDown, RequestTimedOut, NoResponders):
+                continue
+            if info.error is None and (info.cluster is None or info.cluster.leader):
+                log.info("bus_back")
+                self._suspect = False
+
+    async def _store(self, stream: Stream, write: Write) -> int:
+        if not self.is_up:
+            raise BusUnavailable
+        try:
+            return await self._publisher.store(stream, write)
+        except BusUnavailable:
+            self._suspect = True
+            raise
+
+    # --- calls ---
+
+    async def create_call(self, domain: DomainName, call_id: CallId, events: Sequence[CallEvent]) -> int:
+        claimable = isinstance(events[0], CallRequested)
+        return await self._write_call(domain, call_id, events, expected=0, claimable=claimable)
+
+    async def append_call(
+        self, domain: DomainName, call_id: CallId, events: Sequence[CallEvent], *, after: int, requested: bool = False
+    ) -> int:
+        return await self._write_call(domain, call_id, events, expected=after, claimable=requested)
+
+    async def _write_call(
+        self, domain: DomainName, call_id: CallId, events: Sequence[CallEvent], *, expected: int, claimable: bool
+    ) -> int:
+        tree = call_tree(domain, call_id)
+        subject = tree + (".requested" if claimable else ".events")
+        return await self._store(Stream.CALLS, Write(subject, encode(events), f"{tree}.>", expected))
+
+    async def read_call(self, domain: DomainName, call_id: CallId) -> list[StoredCallMessage]:
+        if not self.is_up:
+            raise BusUnavailable
+        tree = call_tree(domain, call_id) + ".>"
+        messages: list[StoredCallMessage] = []
+        last = await self._publisher.last(Stream.CALLS, tree)
+        start = 1
+        while last is not None and start <= last.sequence:
+            found = await self._publisher.next(Stream.CALLS, tree, start=start)
+            if found is None:
+                break
+            messages.append(StoredCallMessage(decode(found.payload), found.sequence))
+            start = found.sequence + 1
+        return messages
+
+    async def claims(self, handler: Callable[[Claimable], Awaitable[None]], *, at_most: int) -> None:
+        await Claims(self._link, handler, at_most=at_most).run()
+
+    # --- commands ---
+
+    async def serve_commands(self, node: NodeId, handler: CommandHandler) -> None:
+        async with asyncio.TaskGroup() as group:
+
+            def take(message: Message) -> None:
+                group.create_task(self._answer(message, handler))
+
+            stop = self._link.subscribe(command_subject(node), take)
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                stop()
+
+    async def _answer(self, message: Message, handler: CommandHandler) -> None:
+        answer = await handler(message.payload)
+        try:
+            self._link.publish(message.reply.decode(), answer)
+        except LinkDown:
+            log.warning("command_answer_lost")
+
+    async def command(self, node: NodeId, payload: bytes, *, timeout_s: float) -> bytes:
+        try:
+            answer = await self._link.request(command_subject(node), payload, timeout_s=timeout_s)
+        except (LinkDown, RequestTimedOut, NoResponders) as error:
+            raise NodeAway(node) from error
+        return answer.payload
+
+    # --- directory and locations ---
+
+    async def put_record(self, record: Record, *, only_new: bool = False, revision: int | None = None) -> int:
+        subject = record_key(kind_of(record), record.key)
+        payload = msgspec.json.encode(record)
+        if not only_new:
+            return await self._store(Stream.DIRECTORY, Write(subject, payload, subject, revision))
+        last = await self._publisher.last(Stream.DIRECTORY, subject) if self.is_up else None
+        removed = last is not None and b"KV-Operation:" in last.headers
+        expected = last.sequence if last is not None and removed else 0
+        return await self._store(Stream.DIRECTORY, Write(subject, payload, subject, expected))
+
+    async def delete_record(self, kind: str, key: tuple[str, ...]) -> int:
+        return await self._store(Stream.DIRECTORY, Write(record_key(kind, key), b"", headers=KV_REMOVED))
+
+    async def put_location(self, location: Location, *, ttl_s: int) -> int:
+        if ttl_s < 1:
+            raise ValueError(f"ttl_s must be at least 1 second, not {ttl_s}")
+        subject = location_key(location.domain, location.device, location.contact)
+        payload = msgspec.json.encode(location)
+        return await self._store(
+            Stream.LOCATIONS, Write(subject, payload, headers=header_line("Nats-TTL", f"{ttl_s}s"))
+        )
+
+    async def delete_location(self, domain: str, device: str, contact: str) -> int:
+        subject = location_key(domain, device, contact)
+        return await self._store(Stream.LOCATIONS, Write(subject, b"", headers=KV_REMOVED))

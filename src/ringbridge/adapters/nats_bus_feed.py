@@ -1,0 +1,183 @@
+"""The bus as a replica follows it: for each stream a loop of our own over an ephemeral push consumer.
+
+Why not an ordered consumer of `nats-py`: it stalled silently in 5 of 12 kills of a leader (design.md, "Known traps").
+Here every reason to doubt leads to the same answer, a new consumer that begins right behind what was received: no
+heartbeat for a while, a hole in the consumer's own numbering, a stream that was made again, a new connection. What
+comes twice is passed over by the sink, so beginning again is always safe.
+
+A message's reply subject says where it stands:
+`$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`.
+The server sends flow-control requests in between and goes on when they are answered; they are answered when the sink
+has worked off its backlog, so a rebuild from zero does not fill the memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import structlog
+
+from ringbridge.adapters.nats_bus_link import Link, LinkDown, NoResponders, RequestTimedOut
+from ringbridge.adapters.nats_bus_publish import ApiError
+from ringbridge.adapters.nats_bus_streams import Streams
+from ringbridge.adapters.nats_bus_subjects import Stream
+from ringbridge.adapters.nats_bus_wire import Message
+from ringbridge.adapters.replica_feed import FeedSink
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_S = 0.5
+SILENCE_S = 1.6  # three heartbeats: then the consumer is gone, whatever anybody says
+RETRY_S = 0.1
+BACKLOG = 4096  # entries; above, the server is let wait
+SECOND = 1_000_000_000
+
+
+class _ConsumerAnswer(msgspec.Struct, frozen=True):
+    name: str = ""
+    num_pending: int = 0
+    error: ApiError | None = None
+
+
+class NatsFeed:
+    """`replica_feed.Feed` over NATS."""
+
+    def __init__(self, link: Link, streams: Streams) -> None:
+        self._link = link
+        self._streams = streams
+        self.restarts = 0
+        """How often a consumer was made, first ones included."""
+
+    async def run(self, stream: Stream, sink: FeedSink) -> None:
+        while True:
+            if not self._link.is_up:
+                await self._link.wait_up(3600.0)
+                continue
+            try:
+                await self._follow(stream, sink)
+            except (LinkDown, RequestTimedOut, NoResponders) as error:
+                log.info("replica_feed_waits", stream=stream.value, why=type(error).__name__)
+            await asyncio.sleep(RETRY_S)
+
+    async def _follow(self, stream: Stream, sink: FeedSink) -> None:
+        """Follow `stream` through one consumer; return when another is needed."""
+        found = await self._streams.info(stream)
+        if found.error is not None:
+            return
+        sink.joined(found.created)
+        self.restarts += 1
+        flow = _Flow(self._link, sink)
+        inbox = self._link.new_inbox()
+        stop = self._link.subscribe(inbox, flow.take)
+        name = ""
+        try:
+            answer = await self._create(stream, inbox, start=sink.received + 1)
+            if answer.error is not None:
+                log.warning("replica_consumer_refused", stream=stream.value, fault=answer.error.description)
+                return
+            name = answer.name
+            if answer.num_pending == 0:
+                sink.caught_up()
+            await flow.watch()
+            log.info("replica_consumer_renewed", stream=stream.value, why=flow.broken, received=sink.received)
+        finally:
+            stop()
+            if name and self._link.is_up:
+                self._link.publish(f"$JS.API.CONSUMER.DELETE.{stream}.{name}")
+
+    async def _create(self, stream: Stream, inbox: str, *, start: int) -> _ConsumerAnswer:
+        config = {
+            "deliver_subject": inbox,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": start,
+            "ack_policy": "none",
+            "max_deliver": 1,
+            "flow_control": True,
+            "idle_heartbeat": int(HEARTBEAT_S * SECOND),
+            "inactive_threshold": 10 * SECOND,
+            "mem_storage": True,
+            "num_replicas": 1,
+        }
+        answer = await self._streams.call(f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": config})
+        return msgspec.json.decode(answer, type=_ConsumerAnswer)
+
+
+class _Flow:
+    """What arrives from one consumer, and whether it can still be trusted."""
+
+    def __init__(self, link: Link, sink: FeedSink) -> None:
+        self._link = link
+        self._sink = sink
+        self._delivered = 0
+        self._heard = asyncio.get_running_loop().time()
+        self._stalled = ""
+        self._over = asyncio.Event()
+        self.broken = ""
+
+    def take(self, message: Message) -> None:
+        """Take one message of the consumer; called by the link, once a message."""
+        self._heard = asyncio.get_running_loop().time()
+        if self.broken:
+            return
+        reply = message.reply
+        if not reply.startswith(b"$JS.ACK."):
+            self._control(message)
+            return
+        words = reply.split(b".")
+        # Behind a domain and an account the subject has more words in front; counted from the end it is the same.
+        pending, number, sequence = words[-1], int(words[-3]), int(words[-4])
+        if len(words) > 9:
+            pending, number, sequence = words[-2], int(words[-4]), int(words[-5])
+        if number != self._delivered + 1:
+            self._break("a hole in the consumer's numbers")
+            return
+        self._delivered = number
+        headers = message.headers
+        removed = bool(headers) and (b"KV-Operation:" in headers or b"Nats-Marker-Reason:" in headers)
+        self._sink.entry(message.subject.decode(), sequence, message.payload, removed)
+        if pending == b"0":
+            self._sink.caught_up()
+
+    def _control(self, message: Message) -> None:
+        status = message.status
+        if status is None:
+            return
+        if status != 100:
+            self._break(f"{status} {message.status_text}")
+            return
+        if message.reply:
+            self._stalled = message.reply.decode()
+            self.let_go_on()
+            return
+        stalled = message.header(b"Nats-Consumer-Stalled")
+        if stalled is not None:
+            self._stalled = stalled
+            self.let_go_on()
+        last = message.header(b"Nats-Last-Consumer")
+        if last is not None and int(last) != self._delivered:
+            self._break("messages were lost on the way")
+
+    def let_go_on(self) -> None:
+        """Answer the server's flow-control request, unless the sink has enough to do."""
+        if self._stalled and self._sink.backlog < BACKLOG and self._link.is_up:
+            self._link.publish(self._stalled)
+            self._stalled = ""
+
+    def _break(self, why: str) -> None:
+        self.broken = why
+        self._over.set()
+
+    async def watch(self) -> None:
+        """Return when the consumer cannot be trusted any more."""
+        loop = asyncio.get_running_loop()
+        while not self._over.is_set():
+            try:
+                async with asyncio.timeout(0.02 if self._stalled else HEARTBEAT_S):
+                    await self._over.wait()
+            except TimeoutError:
+                self.let_go_on()
+                if not self._link.is_up:
+                    self._break("connection lost")
+                elif loop.time() - self._heard > SILENCE_S:
+                    self._break("no heartbeat")
