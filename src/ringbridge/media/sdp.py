@@ -7,7 +7,10 @@ both ways. What telephony has no use for (time zones, repeat times, keys, bandwi
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
@@ -129,7 +132,7 @@ class Description(Struct, frozen=True):
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
-_CONTROLS: Final = dict.fromkeys((*range(9), *range(10, 32), *range(127, 160)))
+_CONTROL: Final = re.compile(r"[^\t\n -~\u00a0-\U0010ffff]")
 
 
 def parse(body: bytes) -> Description:
@@ -142,23 +145,22 @@ def parse(body: bytes) -> Description:
     """
     if len(body) > MAX_BYTES:
         raise SdpError(f"SDP of {len(body)} bytes; at most {MAX_BYTES}")
-    lines = body.decode("utf-8", "replace").replace("\r\n", "\n").strip("\n").split("\n")
+    text = body.decode("utf-8", "replace").replace("\r\n", "\n").strip("\n")
+    if _CONTROL.search(text):
+        raise SdpError("control character in SDP")
+    lines = text.split("\n")
     if lines[0].rstrip() != "v=0":
         raise SdpError("SDP does not begin with v=0")
     starts = [index for index, line in enumerate(lines) if line[:2] == "m="]
     if len(starts) > MAX_MEDIA:
         raise SdpError(f"{len(starts)} m= lines; at most {MAX_MEDIA}")
-    for line in lines:
-        # isprintable is the quick test; letters beyond ASCII may fail it and are looked at again
-        if not line.isprintable() and line.translate(_CONTROLS) != line:
-            raise SdpError("control character in SDP")
     session = _Section(lines[: starts[0]] if starts else lines)
     if session.origin is None:
         raise SdpError("SDP without o=")
-    ends = [*starts[1:], len(lines)]
+    sections = [lines[start:end] for start, end in pairwise([*starts, len(lines)])]
     return Description(
         origin=session.origin,
-        media=tuple([_media(lines[start:end]) for start, end in zip(starts, ends, strict=True)]),
+        media=tuple([_media(section) for section in sections]),
         address=session.address,
         direction=session.direction or Direction.SENDRECV,
         attributes=tuple(session.attributes),
@@ -193,10 +195,10 @@ class _Section:
         name, _, value = line[2:].partition(":")
         if name == "rtpmap":
             payload_type, _, encoding = value.partition(" ")
-            self.rtpmaps[payload_type] = encoding.strip()
+            self.rtpmaps[payload_type] = encoding
         elif name == "fmtp":
             payload_type, _, parameters = value.partition(" ")
-            self.fmtps[payload_type] = parameters.strip()
+            self.fmtps[payload_type] = parameters
         elif name in _DIRECTIONS:
             self.direction = _DIRECTIONS[name]
         elif name == "ptime":
@@ -211,8 +213,13 @@ def _media(lines: list[str]) -> Media:
         raise SdpError(f"cannot read m= line: {lines[0][:60]!r}")
     kind, port, proto, *formats = parts
     section = _Section(lines[1:])
-    is_rtp = "RTP/" in proto
-    codecs = [codec for payload_type in formats if (codec := _codec(payload_type, section))] if is_rtp else []
+    codecs: list[Codec] = []
+    if "RTP/" in proto:
+        rtpmaps, fmtps = section.rtpmaps, section.fmtps
+        for payload_type in formats:
+            codec = _codec(payload_type, rtpmaps.get(payload_type), fmtps.get(payload_type, ""))
+            if codec is not None:
+                codecs.append(codec)
     return Media(
         kind=kind.lower(),
         port=_number(port.partition("/")[0], 0, 65535, "port"),
@@ -226,17 +233,19 @@ def _media(lines: list[str]) -> Media:
     )
 
 
-def _codec(payload_type: str, section: _Section) -> Codec | None:
-    """Return the codec of a payload type, or None where nothing says what it is."""
+@lru_cache(maxsize=512)
+def _codec(payload_type: str, encoding: str | None, fmtp: str) -> Codec | None:
+    """Return the codec of a payload type, or None where nothing says what it is.
+
+    Kept, since telephones say the same few over and over, and reading them is most of the work.
+    """
     number = _number(payload_type, 0, 127, "payload type")
-    fmtp = section.fmtps.get(payload_type, "")
-    encoding = section.rtpmaps.get(payload_type)
     if encoding is None:
         known = STATIC.get(number)
         if known is None or not fmtp:
             return known
         return Codec(number, known.name, known.clock_rate, known.channels, fmtp)
-    name, _, rest = encoding.partition("/")
+    name, _, rest = encoding.strip().partition("/")
     rate, _, channels = rest.partition("/")
     if not name:
         raise SdpError(f"cannot read rtpmap of {number}")
@@ -298,7 +307,7 @@ def serialize(description: Description) -> bytes:
     for media in description.media:
         _write_media(media, lines)
     joined = "".join(lines)
-    if joined.translate(_CONTROLS) != joined:
+    if "\n" in joined or _CONTROL.search(joined):
         raise SdpError("control character in SDP")
     body = ("\r\n".join(lines) + "\r\n").encode()
     if len(body) > MAX_BYTES or len(description.media) > MAX_MEDIA:
