@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from ringbridge.sip.timers import Timers
+
+ALLOW: Final = ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY")
+SUPPORTED: Final = ("Supported", "100rel, timer")
+SDP: Final = ("Content-Type", "application/sdp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,8 @@ class EndpointSettings:
     user_agent: str = "Ringbridge"
     contact_user: str = "ringbridge"
     """User part of our Contact."""
+    application_methods: frozenset[str] = frozenset(("REGISTER",))
+    """Methods outside of dialogs that are raised as `IncomingRequest`; a phone sets none, and refuses REGISTER."""
     timers: Timers = field(default_factory=Timers)
     tcp_over_bytes: int = 1300
     """RFC 3261 §18.1.1: a larger request goes by TCP where the peer has it."""

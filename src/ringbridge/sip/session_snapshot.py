@@ -49,8 +49,6 @@ class SessionSnapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     """Route values of the INVITE: its CANCEL and the ACK of a refusal repeat them."""
     peer_tcp: PeerSnapshot | None = None
     stay_with_peer: bool = False
-    acknowledged: bool = True
-    """False: we answered and had not seen the ACK yet."""
     peer_updates: bool = False
     """The peer allows UPDATE."""
     peer_timer: SessionTimerSnapshot | None = None

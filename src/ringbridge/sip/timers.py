@@ -49,7 +49,7 @@ class Timer:
 
 
 class TimerQueue:
-    """A heap with lazy deletion: O(log n) to set, O(1) to cancel; the dead are swept out when they outnumber the living."""
+    """A heap with lazy deletion: O(log n) to set, O(1) to cancel; the dead are swept out once they are the majority."""
 
     __slots__ = ("_dead", "_heap", "_serial")
 
