@@ -14,11 +14,11 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from ringbridge.adapters.rate_limit import RateLimit
 from ringbridge.adapters.sip_stream import StreamTransport, bind_tcp
 from ringbridge.adapters.sip_udp import UdpTransport, bind_udp
-from ringbridge.config import SipConfig
 from ringbridge.sip.endpoint import Endpoint
 from ringbridge.sip.endpoint_settings import EndpointSettings
 from ringbridge.sip.peer import Peer, Transport
@@ -32,17 +32,32 @@ _NAME_LIFE_S = 30.0
 _PORT_ATTEMPTS = 20
 
 
+@dataclass(frozen=True, slots=True)
+class SipNodeSettings:
+    """Where a node listens, who it says it is, and its limits."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on, UDP and TCP."""
+    port: int = 5060
+    """0 takes one that is free for both."""
+    public_address: str | None = None
+    """Address in our Via and Contact; None: `host`."""
+    user_agent: str = "Ringbridge"
+    contact_user: str = "ringbridge"
+    timers: Timers = field(default_factory=Timers)
+    tcp_over_bytes: int = 1300
+    tcp_connect_deadline_s: float = 4.0
+    max_packets_per_source_per_s: int = 10_000
+
+
 class SipNode:
     """An `Endpoint` with its sockets, from `start` to `stop`."""
 
-    def __init__(
-        self, config: SipConfig, *, on_event: Callable[[EndpointEvent], None], contact_user: str = "ringbridge"
-    ) -> None:
-        """`config.port` 0 takes a port that is free for both UDP and TCP; `on_event` runs on the event loop."""
-        self._config = config
+    def __init__(self, settings: SipNodeSettings, *, on_event: Callable[[EndpointEvent], None]) -> None:
+        """`on_event` runs on the event loop; what it raises is reported there and stops nothing."""
+        self._settings = settings
         self._on_event = on_event
-        self._contact_user = contact_user
-        self._limit = RateLimit(config.max_packets_per_source_per_s)
+        self._limit = RateLimit(settings.max_packets_per_source_per_s)
         self._events: deque[EndpointEvent] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -54,9 +69,9 @@ class SipNode:
         self._endpoint: Endpoint | None = None
         self._udp: UdpTransport | None = None
         self._streams: StreamTransport | None = None
-        self.host = config.public_address or reachable_address(config.host)
+        self.host = settings.public_address or reachable_address(settings.host)
         """The address in our Via and Contact."""
-        self.port = config.port
+        self.port = settings.port
         """The port of both sockets, once started."""
 
     @property
@@ -86,24 +101,24 @@ class SipNode:
         Raises:
             OSError: the address is taken or is not of this machine.
         """
-        config = self._config
-        udp, tcp = _bind_both(config.host, config.port)
+        settings = self._settings
+        udp, tcp = _bind_both(settings.host, settings.port)
         self.port = int(udp.getsockname()[1])
-        settings = EndpointSettings(
-            host=f"[{self.host}]" if ":" in self.host else self.host,
+        endpoint_settings = EndpointSettings(
+            host=self.host,
             udp_port=self.port,
             tcp_port=self.port,
-            user_agent=config.user_agent,
-            contact_user=self._contact_user,
-            timers=Timers(t1_s=config.t1_s, t2_s=config.t2_s, t4_s=config.t4_s),
-            tcp_over_bytes=config.tcp_over_bytes,
+            user_agent=settings.user_agent,
+            contact_user=settings.contact_user,
+            timers=settings.timers,
+            tcp_over_bytes=settings.tcp_over_bytes,
         )
-        self._endpoint = Endpoint(settings, new_token=new_token)
+        self._endpoint = Endpoint(endpoint_settings, new_token=new_token)
         self._udp = UdpTransport(udp, on_datagrams=self._take_in, on_failed=self._peer_failed)
         self._streams = StreamTransport(
             on_messages=self._take_in,
             on_failed=self._peer_failed,
-            connect_deadline_s=config.tcp_connect_deadline_s,
+            connect_deadline_s=settings.tcp_connect_deadline_s,
         )
         await self._streams.listen(tcp)
 
@@ -218,7 +233,7 @@ class SipNode:
 
     async def _send_by_name(self, data: bytes, peer: Peer) -> None:
         try:
-            address = await resolve(peer, deadline_s=self._config.tcp_connect_deadline_s)
+            address = await resolve(peer, deadline_s=self._settings.tcp_connect_deadline_s)
         except OSError:
             self._peer_failed(peer)
             return

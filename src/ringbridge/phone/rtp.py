@@ -59,6 +59,8 @@ class RtpParty(asyncio.DatagramProtocol):
         self.first_sent_at: float | None = None
         self.first_received_at: float | None = None
         self.last_received_at: float | None = None
+        self.hearing = asyncio.Event()
+        """Set with the first packet that comes in."""
         self.digits = ""
         """DTMF heard as telephone-events (RFC 4733), in order."""
 
@@ -86,6 +88,10 @@ class RtpParty(asyncio.DatagramProtocol):
     def send_to(self, host: str, port: int) -> None:
         """Send what is played to `host` and `port` from now on."""
         self._remote = (host, port)
+
+    def use(self, codec: Codec) -> None:
+        """Send in `codec` from now on, which the frames given to `play` next must be in; it must be a G.711 one."""
+        self._codec = codec
 
     def play(self, ready: Sequence[bytes], *, repeat: bool = True) -> None:
         """Send `ready` (frames of 20 ms in our codec) from now on, once or over and over; then, silence."""
@@ -193,6 +199,7 @@ class RtpParty(asyncio.DatagramProtocol):
         self.last_received_at = now
         if self.first_received_at is None:
             self.first_received_at = now
+            self.hearing.set()
         self._count_lost(sequence)
 
     def error_received(self, exc: Exception) -> None:
