@@ -39,14 +39,22 @@ class SipRegistrar:
     """Answers REGISTER for all domains of the directory."""
 
     def __init__(
-        self, *, config: SipConfig, node: SipNode, bus: Bus, directory: Directory, replica: Replica, clock: Clock
+        self,
+        *,
+        config: SipConfig,
+        node: SipNode,
+        node_id: NodeId,
+        bus: Bus,
+        directory: Directory,
+        replica: Replica,
+        clock: Clock,
     ) -> None:
         self._node = node
         self._bus = bus
         self._directory = directory
         self._replica = replica
         self._clock = clock
-        self.node_id = NodeId("")
+        self._node_id = node_id
         self._digest = DigestServer(key=secrets.token_bytes(32), nonce_lifetime_s=config.nonce_lifetime_s)
         self._rules = RegistrarRules(
             default_expires_s=config.register_default_expires_s,
@@ -133,7 +141,7 @@ class SipRegistrar:
             sip_call_id=binding.call_id,
             cseq=binding.cseq,
             q=binding.q,
-            node=self.node_id,
+            node=self._node_id,
             registered_at=self._clock.now(),
         )
 

@@ -1,0 +1,301 @@
+"""The composition root: builds every part in the order in which they need each other, and ends them in reverse.
+
+`running` is a node from start to stop; `serve` runs one until a signal. Nothing else in the program builds adapters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from ringbridge.adapters.data_folder import FolderTaken, locked, node_id, write_secret
+from ringbridge.adapters.nats_bus import BusSettings, NatsBus
+from ringbridge.adapters.nats_server import NatsServer, ServerSettings
+from ringbridge.adapters.relay_child import RelayChild, RelaySettings, ensure_relay
+from ringbridge.adapters.relay_rtpproxy import Relay, RelayAddress
+from ringbridge.adapters.replica import Replica
+from ringbridge.adapters.sip_engine import SipEngine
+from ringbridge.adapters.sip_front import SipFront
+from ringbridge.adapters.sip_node import SipNode
+from ringbridge.adapters.sip_node_settings import settings_of
+from ringbridge.adapters.sip_registrar import SipRegistrar
+from ringbridge.adapters.store import SqlStore
+from ringbridge.api.app import create_app
+from ringbridge.api.parts import ApiParts, ApiSettings, Readiness
+from ringbridge.api.server import ApiServer
+from ringbridge.calls.control import Control
+from ringbridge.calls.owner import Owner
+from ringbridge.calls.place import Placer, PlaceSettings
+from ringbridge.calls.provision import Provision
+from ringbridge.config import Config, Durability, RelayConfig, Role, SipConfig
+from ringbridge.model.directory import ApiKey
+from ringbridge.model.ids import NodeId, SessionId
+from ringbridge.model.keys import ALPHABET, RANDOM_LENGTH, SUPER_USER, hash_of, key_id_of, make_key
+
+log = structlog.get_logger()
+
+CATCH_UP_S = 300.0
+"""How long a start may take to bring the replica up to the bus: a million users take minutes from nothing."""
+ADMIN_KEY_FILE = "admin.key"
+RINGBACK = "us"
+
+
+class NodeRefused(Exception):
+    """The node cannot start; the message says what to change."""
+
+
+class SystemClock:
+    """Wall time."""
+
+    def now(self) -> float:
+        return time.time()
+
+
+class RandomIds:
+    """Names that nobody can guess."""
+
+    def session_id(self) -> SessionId:
+        return SessionId(secrets.token_hex(16))
+
+
+def random_part() -> str:
+    """Return the unpredictable part of a new API key."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_LENGTH))
+
+
+@dataclass(slots=True)
+class Node:
+    """A node that runs. `http_url` is None without the API role, the SIP address without the engine role."""
+
+    config: Config
+    id: NodeId
+    http_url: str | None = None
+    sip_host: str | None = None
+    sip_port: int | None = None
+    admin_key_file: Path | None = None
+    bus_url: str = ""
+    relay_pid: int | None = None
+    nats_pid: int | None = None
+
+
+async def serve(config: Config, *, ready: Callable[[Node], None] | None = None) -> None:
+    """Run a node until SIGINT or SIGTERM; `ready` is called once it takes calls.
+
+    Raises:
+        NodeRefused: it cannot start.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with running(config) as node:
+        if ready is not None:
+            ready(node)
+        await stopping.wait()
+
+
+@contextlib.asynccontextmanager
+async def running(config: Config) -> AsyncIterator[Node]:
+    """Run a node for as long as the context lasts.
+
+    Raises:
+        NodeRefused: it cannot start.
+    """
+    async with AsyncExitStack() as stack:
+        data_dir = config.node.data_dir
+        try:
+            stack.enter_context(locked(data_dir))
+        except (FolderTaken, OSError) as taken:
+            raise NodeRefused(str(taken)) from taken
+        node = Node(config, NodeId(config.node.id) if config.node.id else node_id(data_dir))
+        roles = config.node.roles
+        if roles == {Role.RELAY}:
+            child = await _own_relay(config, stack)
+            log.info("relay_ready", control=child.relay.address.control, pid=child.pid)
+            yield node
+            return
+        await _Builder(config, node, stack).build()
+        log.info("node_ready", node=node.id, http=node.http_url, sip=f"{node.sip_host}:{node.sip_port}")
+        yield node
+
+
+class _Builder:
+    """Builds one node into an exit stack."""
+
+    def __init__(self, config: Config, node: Node, stack: AsyncExitStack) -> None:
+        self._config = config
+        self._node = node
+        self._stack = stack
+        self._clock = SystemClock()
+        self._child: RelayChild | None = None
+        self._relay_state = "none"
+
+    async def build(self) -> None:
+        config, stack = self._config, self._stack
+        bus = await self._bus()
+        store = SqlStore.open(config.store.path or config.node.data_dir / "ringbridge.db", clock=self._clock)
+        stack.push_async_callback(store.close)
+        replica = Replica(bus.feed, store, clock=self._clock)
+        await replica.start()
+        await stack.enter_async_context(_task(replica.run(), "replica"))
+        if not await replica.caught_up(timeout_s=CATCH_UP_S):
+            raise NodeRefused(f"the local copy did not catch up with the bus within {CATCH_UP_S:g} s")
+        if Role.ENGINE in config.node.roles:
+            await self._engine(bus, store, replica)
+        if Role.API in config.node.roles:
+            await self._admin_key(bus, store, replica)
+            await self._api(bus, store, replica)
+
+    async def _bus(self) -> NatsBus:
+        config, url = self._config, self._config.bus.url
+        if url is None:
+            server = NatsServer(ServerSettings(config.node.data_dir / "bus", program=config.bus.nats_server))
+            url = await server.start()
+            self._stack.push_async_callback(server.stop)
+            self._node.nats_pid = server.pid
+        self._node.bus_url = url
+        servers = tuple(part.strip() for part in url.split(","))
+        replicas = config.bus.replicas or (1 if config.bus.url is None else min(3, len(servers)))
+        settings = BusSettings(
+            servers=servers,
+            name=self._node.id,
+            replicas=replicas,
+            relaxed=config.bus.durability is Durability.RELAXED,
+            connect_deadline_s=config.bus.connect_deadline_s,
+            publish_deadline_s=config.bus.publish_deadline_s,
+        )
+        return await self._stack.enter_async_context(NatsBus(settings))
+
+    async def _engine(self, bus: NatsBus, store: SqlStore, replica: Replica) -> None:
+        config, node = self._config, self._node
+        relay = await self._relay()
+        front = SipFront()
+        sip = SipNode(settings_of(config.sip), on_event=front.take)
+        await sip.start()
+        self._stack.push_async_callback(sip.stop)
+        engine = SipEngine(node=sip, relay=relay, directory=store, ringback=RINGBACK)
+        registrar = SipRegistrar(
+            config=config.sip, node=sip, bus=bus, directory=store, replica=replica, clock=self._clock, node_id=node.id
+        )
+        front.open(node=sip, engine=engine, registrar=registrar)
+        if self._child is not None:
+            self._child.on_restart(lambda restarted: engine.media_lost(restarted.lost_instance))
+        owner = Owner(node=node.id, bus=bus, store=store, engine=engine, clock=self._clock)
+        await owner.start()
+        self._stack.push_async_callback(owner.stop)
+        node.sip_host, node.sip_port = sip.host, sip.port
+
+    async def _relay(self) -> Relay:
+        config = self._config.relay
+        if config.address is None:
+            self._child = await _own_relay(self._config, self._stack)
+            self._node.relay_pid = self._child.pid
+            self._relay_state = "up"
+            return self._child.relay
+        host = _media_host(config, self._config.sip)
+        address = RelayAddress(config.address, host, prompts="", instance="external")
+        relay = await Relay.connect(address, deadline_s=config.command_deadline_s)
+        self._stack.callback(relay.close_client)
+        await relay.ping()
+        self._relay_state = "up"
+        return relay
+
+    async def _admin_key(self, bus: NatsBus, store: SqlStore, replica: Replica) -> None:
+        """Make the first super-user key, once; its file is the only place that has it."""
+        file = self._config.node.data_dir / ADMIN_KEY_FILE
+        self._node.admin_key_file = file
+        if file.exists() or (self._config.bus.url is not None and await store.records("apikey")):
+            return
+        key = make_key(SUPER_USER, random_part())
+        record = ApiKey(
+            key_id=key_id_of(key),
+            key_sha256=hash_of(key),
+            description="first super-user key",
+            user_scope="Super User",
+            can_create_keys="yes",
+            created_at=self._clock.now(),
+        )
+        sequence = await bus.put_record(record, only_new=True)
+        write_secret(file, key)
+        await replica.wait_directory(sequence, timeout_s=CATCH_UP_S)
+
+    async def _api(self, bus: NatsBus, store: SqlStore, replica: Replica) -> None:
+        config, node = self._config, self._node
+        calls = config.calls
+        placer = Placer(
+            bus=bus,
+            store=store,
+            clock=self._clock,
+            ids=RandomIds(),
+            node=node.id,
+            settings=PlaceSettings(
+                dial_before_s=calls.dial_before_s,
+                origination_ring_timeout_s=calls.orig_ring_timeout_s,
+                termination_ring_timeout_s=calls.term_ring_timeout_s,
+                max_duration_s=calls.max_call_s,
+            ),
+        )
+        parts = ApiParts(
+            store=store,
+            bus=bus,
+            replica=replica,
+            placer=placer,
+            control=Control(bus=bus, clock=self._clock),
+            provision=Provision(bus=bus, store=store, clock=self._clock, random_part=random_part),
+            clock=self._clock,
+            readiness=lambda: self._readiness(bus),
+            settings=ApiSettings(body_limit=config.http.body_limit_bytes, sync_wait_s=calls.sync_wait_s),
+        )
+        server = ApiServer(create_app(parts), host=config.http.host, port=config.http.port)
+        await server.start()
+        self._stack.push_async_callback(server.stop)
+        node.http_url = server.url
+
+    def _readiness(self, bus: NatsBus) -> Readiness:
+        return Readiness(
+            ready=bus.is_up and self._relay_state != "down",
+            node=self._node.id,
+            bus="up" if bus.is_up else "down",
+            durability=self._config.bus.durability.value,
+            relay=self._relay_state,
+            details={f"bus-fault-{number}": fault for number, fault in enumerate(bus.faults, start=1)},
+        )
+
+
+async def _own_relay(config: Config, stack: AsyncExitStack) -> RelayChild:
+    host = config.sip.host
+    settings = RelaySettings(
+        data_dir=config.node.data_dir / "relay",
+        host=host,
+        advertise=_media_host(config.relay, config.sip),
+        port_min=config.relay.port_min,
+        port_max=config.relay.port_max,
+        linger_s=config.relay.idle_exit_s,
+        command_deadline_s=config.relay.command_deadline_s,
+    )
+    child = await ensure_relay(settings)
+    stack.push_async_callback(child.stop)
+    return child
+
+
+def _media_host(relay: RelayConfig, sip: SipConfig) -> str:
+    return relay.host or sip.public_address or sip.host
+
+
+@contextlib.asynccontextmanager
+async def _task(work: Coroutine[None, None, None], name: str) -> AsyncIterator[None]:
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
