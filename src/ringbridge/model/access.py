@@ -74,6 +74,7 @@ class Principal(msgspec.Struct, frozen=True):
     scope: Scope
     reseller: str = ANY
     readonly: bool = False
+    can_create_keys: bool = False
     networks: tuple[Network, ...] = ()
     """Where it may be used from; empty: anywhere."""
 
@@ -115,6 +116,10 @@ class Principal(msgspec.Struct, frozen=True):
         return any((mapped or found) in network for network in self.networks)
 
 
+SYSTEM = Principal("system", ANY, ANY, Scope.SUPER_USER, can_create_keys=True)
+"""The program itself, as when it makes the first key; no token stands for it."""
+
+
 def principal_of(key: ApiKey, *, user_scope: str | None = None) -> Principal:
     """Return the principal of an API key; `user_scope` is the scope of the key's user, None when it has no user.
 
@@ -130,5 +135,6 @@ def principal_of(key: ApiKey, *, user_scope: str | None = None) -> Principal:
         scope=scope,
         reseller=key.reseller,
         readonly=key.readonly == "yes",
+        can_create_keys=key.can_create_keys == "yes",
         networks=parse_networks(key.ip_address),
     )

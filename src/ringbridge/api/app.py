@@ -1,0 +1,141 @@
+"""The HTTP API as one ASGI application: every operation behind the same gate, every refusal in the same words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from litestar import Litestar, Response
+from litestar import Request as LitestarRequest
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from ringbridge.api import calls, cdrs, directory, health
+from ringbridge.api.answers import Answer, json_answer
+from ringbridge.api.auth import Gate, Keys
+from ringbridge.api.edge import Edge, passage_of
+from ringbridge.api.errors import HttpRefusal, error_answer
+from ringbridge.api.metrics import HttpMetrics
+from ringbridge.api.openapi import openapi_document
+from ringbridge.api.operations import Access, Operation, Reply
+from ringbridge.api.parts import ApiParts
+from ringbridge.api.requests import Request, header
+from ringbridge.model.access import SYSTEM
+from ringbridge.model.errors import CallError, Refusal
+
+LitestarRequestT: TypeAlias = LitestarRequest[object, object, State]
+
+
+class _Served:
+    """One operation with what surrounds it: the gate, a deadline, errors as answers."""
+
+    def __init__(self, operation: Operation, gate: Gate, parts: ApiParts) -> None:
+        self._operation = operation
+        self._gate = gate
+        self._settings = parts.settings
+
+    async def handle(self, request: LitestarRequestT) -> Answer:
+        scope = request.scope
+        passage = passage_of(scope)
+        passage.operation = self._operation.name
+        try:
+            async with asyncio.timeout(self._settings.deadline_s):
+                return await self._handle(request, passage.request_id)
+        except (CallError, HttpRefusal) as refusal:
+            return error_answer(refusal, request_id=passage.request_id, accept=header(scope, b"accept"))
+        except TimeoutError:
+            late = CallError(Refusal.UNAVAILABLE, "too-slow", "this took too long; try again with the same call-id")
+            return error_answer(late, request_id=passage.request_id, accept=header(scope, b"accept"))
+
+    async def _handle(self, request: LitestarRequestT, request_id: str) -> Answer:
+        scope = request.scope
+        principal, domain, user = SYSTEM, "", ""
+        if self._operation.access is not Access.OPEN:
+            principal, domain, user = await self._gate.admit(self._operation, scope)
+        mine = Request(
+            scope,
+            request.receive,
+            principal=principal,
+            domain=domain,
+            user=user,
+            request_id=request_id,
+            body_deadline_s=self._settings.body_deadline_s,
+        )
+        return await self._operation.handle(mine)
+
+
+def _route(operation: Operation, gate: Gate, parts: ApiParts) -> HTTPRouteHandler:
+    served = _Served(operation, gate, parts)
+
+    async def handler(request: LitestarRequestT) -> ASGIApp:
+        return await served.handle(request)
+
+    path = operation.path.replace("{call-id}", "{call_id:str}")
+    path = path.replace("{domain}", "{domain:str}").replace("{user}", "{user:str}")
+    return HTTPRouteHandler(path, http_method=operation.method, name=operation.name, status_code=200)(handler)
+
+
+def _on_http_exception(request: LitestarRequestT, error: HTTPException) -> Response[bytes]:
+    """Answer what the framework refuses, a missing path or method, in our words."""
+    messages = {404: ("no-such-path", "there is nothing here"), 405: ("no-such-method", "this path has no such method")}
+    code, message = messages.get(error.status_code, ("bad-request", "the request is malformed"))
+    allow = (error.headers or {}).get("allow")
+    headers = [(b"allow", allow.encode())] if allow else []
+    refusal = HttpRefusal(error.status_code, code, message, headers=headers)
+    passage = passage_of(request.scope)
+    answer = error_answer(refusal, request_id=passage.request_id, accept=header(request.scope, b"accept"))
+    sent = {name.decode(): value.decode() for name, value in answer.headers if name != b"content-length"}
+    return Response(answer.body, status_code=answer.status, headers=sent)
+
+
+def _on_bug(_: LitestarRequestT, error: Exception) -> Response[bytes]:
+    """Leave everything else to the edge, which logs it and answers 500."""
+    raise error
+
+
+def all_operations(parts: ApiParts) -> list[Operation]:
+    """Return every operation that is served, in the order of the document."""
+    call_handlers = calls.CallHandlers(parts)
+    return [
+        *calls.operations(call_handlers),
+        *cdrs.operations(cdrs.CdrHandlers(parts, call_handlers)),
+        *directory.operations(directory.DirectoryHandlers(parts)),
+        *health.operations(health.HealthHandlers(parts)),
+    ]
+
+
+def _document_operation(operations: Sequence[Operation], parts: ApiParts) -> Operation:
+    async def handle(_: Request) -> Answer:
+        return answer
+
+    own = Operation(
+        name="read-openapi",
+        method="GET",
+        path="/openapi.json",
+        access=Access.OPEN,
+        handle=handle,
+        tag="Node",
+        summary="Read this document",
+        replies=(Reply(200, "OpenAPI 3.1.", {"type": "object"}),),
+    )
+    answer = json_answer(openapi_document([*operations, own], version=parts.settings.version))
+    return own
+
+
+def create_app(parts: ApiParts) -> ASGIApp:
+    """Return the API as an ASGI application."""
+    operations = all_operations(parts)
+    operations.append(_document_operation(operations, parts))
+    keys = Keys(parts.store, parts.clock, cache_s=parts.settings.key_cache_s)
+    gate = Gate(parts.store, keys)
+    app = Litestar(
+        [_route(operation, gate, parts) for operation in operations],
+        exception_handlers={HTTPException: _on_http_exception, Exception: _on_bug},
+        openapi_config=None,
+        logging_config=None,
+        debug=False,
+    )
+    return Edge(app, HttpMetrics(parts.registry))

@@ -1,0 +1,171 @@
+"""Who asks and whether they may: the one place of the API that decides it (contract §1, §2).
+
+In this order: the token (401), the path's names (400), `~` from the token (400), the tenant (404, which says nothing
+of whether it exists), the right (403). Nothing of the body is read before that.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from hashlib import sha256
+
+from litestar.types import Scope
+
+from ringbridge.api.operations import Access, Operation
+from ringbridge.api.requests import header
+from ringbridge.calls.ports import Clock, Store
+from ringbridge.model import names
+from ringbridge.model.access import ANY, Principal, principal_of
+from ringbridge.model.errors import CallError, Fault, Refusal, invalid
+from ringbridge.model.keys import hash_of, is_well_formed, key_id_of, matches
+from ringbridge.model.wire import shown
+
+SELF = "~"
+_NOBODY = hash_of("")
+"""What an unknown key is compared with, so that it takes as long as a known one."""
+CACHED_KEYS = 4096
+
+
+def _unauthenticated(code: str, message: str) -> CallError:
+    return CallError(Refusal.UNAUTHENTICATED, code, message)
+
+
+def _forbidden(code: str, message: str) -> CallError:
+    return CallError(Refusal.FORBIDDEN, code, message)
+
+
+def no_such_domain(domain: str) -> CallError:
+    """Return the 404 of a domain: the same whether it is missing or another tenant's."""
+    return CallError(Refusal.NOT_FOUND, "no-such-domain", f"no domain {shown(domain)}")
+
+
+class Keys:
+    """Principals by key text. A key that was just checked is taken as it was for `cache_s` seconds."""
+
+    def __init__(self, store: Store, clock: Clock, *, cache_s: float) -> None:
+        self._store = store
+        self._clock = clock
+        self._cache_s = cache_s
+        # By digest, so that no key stays in memory, and no look-up's time tells of a key's characters.
+        self._checked: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+
+    async def principal(self, key: str) -> Principal:
+        """Return who holds `key`.
+
+        Raises:
+            CallError: the key is none of ours, unknown, or its user is gone.
+        """
+        digest = sha256(key.encode("utf-8", "surrogateescape")).digest()
+        now = self._clock.now()
+        cached = self._checked.get(digest)
+        if cached is not None and now < cached[0]:
+            return cached[1]
+        principal = await self._look_up(key)
+        self._checked[digest] = (now + self._cache_s, principal)
+        self._checked.move_to_end(digest)
+        if len(self._checked) > CACHED_KEYS:
+            self._checked.popitem(last=False)
+        return principal
+
+    async def _look_up(self, key: str) -> Principal:
+        if not is_well_formed(key):
+            raise _unauthenticated("bad-token", "the token is not a valid API key")
+        record = await self._store.api_key(key_id_of(key))
+        if not matches(key, _NOBODY if record is None else record.key_sha256) or record is None:
+            raise _unauthenticated("bad-token", "the token is not a valid API key")
+        if record.user == ANY:
+            return principal_of(record)
+        user = await self._store.user(record.domain, record.user)
+        if user is None:
+            raise _unauthenticated("bad-token", "the token is not a valid API key")
+        return principal_of(record, user_scope=user.user_scope)
+
+
+class Gate:
+    """Lets requests in, or says why not."""
+
+    def __init__(self, store: Store, keys: Keys) -> None:
+        self._store = store
+        self._keys = keys
+
+    async def admit(self, operation: Operation, scope: Scope) -> tuple[Principal, str, str]:
+        """Return who asks, and the domain and user of the path with `~` expanded.
+
+        Raises:
+            CallError: 401, 400, 404 or 403, in that order.
+        """
+        principal = await self._keys.principal(bearer(scope))
+        if principal.networks and not principal.comes_from_allowed(client_address(scope)):
+            raise _forbidden("address-not-allowed", "this token may not be used from this address")
+        params: dict[str, str] = scope["path_params"]
+        domain, user = _expand(params, principal)
+        if operation.access is not Access.TOKEN:
+            await self._authorise(operation.access, principal, domain, user)
+        if operation.writes and principal.readonly:
+            raise _forbidden("read-only", "this token may only read")
+        return principal, domain, user
+
+    async def _authorise(self, access: Access, principal: Principal, domain: str, user: str) -> None:
+        reseller = ""
+        if principal.domain == ANY and principal.reseller != ANY:
+            record = await self._store.domain(domain)
+            reseller = record.reseller if record else ""
+        if not principal.may_know_of(domain, reseller=reseller):
+            raise no_such_domain(domain)
+        if access is Access.USER:
+            allowed = principal.rules_user(domain, user, reseller=reseller)
+        else:
+            allowed = principal.rules_domain(domain, reseller=reseller)
+        if not allowed:
+            whom = f"user {user}" if access is Access.USER else "the whole domain"
+            raise _forbidden("not-allowed", f"this token may not act for {whom}")
+
+
+def bearer(scope: Scope) -> str:
+    """Return the request's token.
+
+    Raises:
+        CallError: there is none.
+    """
+    text = header(scope, b"authorization").decode("latin-1")
+    scheme, _, token = text.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise _unauthenticated("no-token", "an Authorization header with a Bearer token is required")
+    return token.strip()
+
+
+def client_address(scope: Scope) -> str:
+    """Return the address that the request came from, empty where the transport has none."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def _expand(params: dict[str, str], principal: Principal) -> tuple[str, str]:
+    faults: list[Fault] = []
+    domain = params.get("domain", "")
+    user = params.get("user", "")
+    if "domain" in params:
+        domain = _own("domain", principal.domain, faults) if domain == SELF else domain
+        if not faults and not names.DOMAIN.fullmatch(domain):
+            faults.append(_bad_name("domain", domain, "1 to 64 letters, digits and . _ -, or ~ for your own"))
+    if "user" in params:
+        own = user == SELF
+        user = _own("user", principal.user, faults) if own else user
+        if not own and not names.USER.fullmatch(user):
+            faults.append(_bad_name("user", user, "1 to 16 letters, digits and . _ -, or ~ for your own"))
+    if faults:
+        raise invalid(faults)
+    return domain, user
+
+
+def _own(field: str, value: str, faults: list[Fault]) -> str:
+    if value == ANY:
+        message = f"is ~, but this token belongs to no {field}; name one"
+        faults.append(Fault(field, f"token-has-no-{field}", message, found=SELF, allowed=f"a {field}"))
+    return value
+
+
+def _bad_name(field: str, found: str, allowed: str) -> Fault:
+    if names.CONTROL.search(found):
+        return Fault(field, "control-character", "holds a control character", found=shown(found), allowed=allowed)
+    return Fault(field, "bad-name", f"is no {field} name", found=shown(found), allowed=allowed)

@@ -1,0 +1,261 @@
+"""Calls: make, list, read, end (contract §3)."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from ringbridge.api.answers import Accepted, Answer, Count, HeaderPair, accepted, json_answer, page_answer
+from ringbridge.api.auth import no_such_domain
+from ringbridge.api.call_views import CallView, LadderView, call_view, ladder_view
+from ringbridge.api.examples import CALL_EXAMPLE, CALL_REQUEST_EXAMPLE, LADDER_EXAMPLE
+from ringbridge.api.operations import Access, Operation, Reply
+from ringbridge.api.parts import ApiParts
+from ringbridge.api.requests import Request
+from ringbridge.api.schemas import CALL_REQUEST_SCHEMA, PAGE_QUERY, QUERY_CALL_ID
+from ringbridge.calls.place import Placed
+from ringbridge.model import names
+from ringbridge.model.call import Call, CallState
+from ringbridge.model.errors import CallError, Refusal
+from ringbridge.model.ids import DomainName
+from ringbridge.model.wire import CallOrder, read_call_order, shown
+
+USER_CALLS = "/ns-api/v2/domains/{domain}/users/{user}/calls"
+DOMAIN_CALLS = "/ns-api/v2/domains/{domain}/calls"
+READABLE_S = 86_400.0
+"""How long an ended call is readable (contract §3)."""
+MAX_IGNORED = 20
+"""Names in `X-Ringbridge-Ignored`; a body of nothing else is not worth a longer header."""
+
+
+def no_such_call(name: str) -> CallError:
+    """Return the 404 of a call: the same whether it never was, is another's, or is long over."""
+    return CallError(Refusal.NOT_FOUND, "no-such-call", f"no call {shown(name)}")
+
+
+class CallHandlers:
+    """Handlers of `…/calls`."""
+
+    def __init__(self, parts: ApiParts) -> None:
+        self._parts = parts
+        self._store = parts.store
+
+    async def make(self, request: Request) -> Answer:
+        """Accept a call: 202, or with `synchronous` 200 with the resource once the local copy has it."""
+        body = await request.json_object(limit=self._parts.settings.body_limit)
+        order = read_call_order(
+            body, domain=request.domain, user=request.user, query_call_id=request.query.get("callid")
+        )
+        placed = await self._parts.placer.place(order.request, request.principal)
+        headers = _headers(order, placed)
+        if order.synchronous and (call := await self._applied(placed)) is not None:
+            return json_answer(call_view(call), headers=headers)
+        return accepted(placed.call_id, headers=headers)
+
+    async def _applied(self, placed: Placed) -> Call | None:
+        """Return the call as the local copy has it; None when the copy is late, which makes nothing undone."""
+        wait_s = self._parts.settings.sync_wait_s
+        if not await self._parts.replica.wait_calls(placed.sequence, timeout_s=wait_s):
+            return None
+        return await self._store.call(placed.domain, placed.call_id)
+
+    async def list_of_domain(self, request: Request) -> Answer:
+        """List the active calls of a domain."""
+        await self._known_domain(request)
+        page = request.page()
+        found = await self._store.active_calls(domain=request.domain, start=page.start, limit=page.limit)
+        return page_answer([call_view(call) for call in found.calls], page=page, path=request.path, total=found.total)
+
+    async def count_of_domain(self, request: Request) -> Answer:
+        """Count the active calls of a domain."""
+        await self._known_domain(request)
+        return json_answer(Count(await self._store.count_active(domain=request.domain)))
+
+    async def list_of_user(self, request: Request) -> Answer:
+        """List the active calls that a user made."""
+        await self._known_user(request)
+        page = request.page()
+        found = await self._store.active_calls(
+            domain=request.domain, user=request.user, start=page.start, limit=page.limit
+        )
+        return page_answer([call_view(call) for call in found.calls], page=page, path=request.path, total=found.total)
+
+    async def count_of_user(self, request: Request) -> Answer:
+        """Count the active calls that a user made."""
+        await self._known_user(request)
+        return json_answer(Count(await self._store.count_active(domain=request.domain, user=request.user)))
+
+    async def read(self, request: Request) -> Answer:
+        """Read one call, by any of its ids."""
+        return json_answer(call_view(await self.readable(request)))
+
+    async def ladder(self, request: Request) -> Answer:
+        """Read one call step by step."""
+        return json_answer(ladder_view(await self.readable(request)))
+
+    async def end(self, request: Request) -> Answer:
+        """End a call in any state. An id that no call has is barred for a day, so that a late POST rings nobody."""
+        name = request.params["call_id"]
+        if not names.CALL_NAME.fullmatch(name):
+            raise no_such_call(name)
+        call = await self._store.call(DomainName(request.domain), name)
+        if call is None:
+            await self._known_user(request)
+            if not names.CALL_ID.fullmatch(name):
+                raise no_such_call(name)
+        await self._parts.control.end(
+            call, domain=request.domain, user=request.user, name=name, by=f"key {request.principal.key_id}"
+        )
+        return accepted(call.call_id if call is not None else name)
+
+    async def readable(self, request: Request) -> Call:
+        """Return the user's call that the path names.
+
+        Raises:
+            CallError: there is none, or it ended more than a day ago.
+        """
+        name = request.params["call_id"]
+        call = await self._store.call(DomainName(request.domain), name) if names.CALL_NAME.fullmatch(name) else None
+        if call is None or call.user != request.user or call.state is CallState.BARRED:
+            raise no_such_call(name)
+        if call.ended_at and call.ended_at + READABLE_S < self._parts.clock.now():
+            raise no_such_call(name)
+        return call
+
+    async def _known_domain(self, request: Request) -> None:
+        if await self._store.domain(request.domain) is None:
+            raise no_such_domain(request.domain)
+
+    async def _known_user(self, request: Request) -> None:
+        if await self._store.user(request.domain, request.user) is None:
+            raise CallError(Refusal.NOT_FOUND, "no-such-user", f"no user {request.user} in domain {request.domain}")
+
+
+def _headers(order: CallOrder, placed: Placed) -> list[HeaderPair]:
+    headers: list[HeaderPair] = []
+    if placed.replayed:
+        headers.append((b"idempotent-replayed", b"true"))
+    if order.ignored:
+        headers.append((b"x-ringbridge-ignored", ignored_header(order.ignored)))
+    return headers
+
+
+def ignored_header(ignored: tuple[str, ...]) -> bytes:
+    """Return the names of fields that had no effect, percent-encoded: they come from outside."""
+    shown_names = [quote(shown(name), safe="") for name in ignored[:MAX_IGNORED]]
+    return ", ".join([*shown_names, "..."] if len(ignored) > MAX_IGNORED else shown_names).encode()
+
+
+def operations(handlers: CallHandlers) -> list[Operation]:
+    """Return the operations of `…/calls`."""
+    one = Reply(200, "The call.", CallView, CALL_EXAMPLE)
+    many = Reply(200, "Active calls, oldest first.", list[CallView], [CALL_EXAMPLE], ("Link", "X-Total-Count"))
+    count = Reply(200, "How many.", Count, {"total": 2})
+    return [
+        Operation(
+            name="make-call",
+            method="POST",
+            path=USER_CALLS,
+            access=Access.USER,
+            handle=handlers.make,
+            tag="Calls",
+            summary="Make a call",
+            description="Rings the origination; when it answers, rings the termination and joins both. One "
+            "(domain, call-id) is one call for ever: the same request again gets the same answer and rings nobody.",
+            query=(QUERY_CALL_ID,),
+            body=CALL_REQUEST_SCHEMA,
+            body_example=CALL_REQUEST_EXAMPLE,
+            replies=(
+                Reply(
+                    200,
+                    "With `synchronous: yes`: the call, as its GET gives it.",
+                    CallView,
+                    CALL_EXAMPLE,
+                    ("Idempotent-Replayed", "X-Ringbridge-Ignored"),
+                ),
+                Reply(
+                    202,
+                    "Accepted, and durable: the call can be used at once.",
+                    Accepted,
+                    {"code": 202, "message": "Accepted", "call-id": "b7f9c2d4-click-1"},
+                    ("Idempotent-Replayed", "X-Ringbridge-Ignored"),
+                ),
+            ),
+            refusals=(409, 429, 503),
+        ),
+        Operation(
+            name="list-user-calls",
+            method="GET",
+            path=USER_CALLS,
+            access=Access.USER,
+            handle=handlers.list_of_user,
+            tag="Calls",
+            summary="List a user's active calls",
+            query=PAGE_QUERY,
+            replies=(many,),
+        ),
+        Operation(
+            name="count-user-calls",
+            method="GET",
+            path=USER_CALLS + "/count",
+            access=Access.USER,
+            handle=handlers.count_of_user,
+            tag="Calls",
+            summary="Count a user's active calls",
+            replies=(count,),
+        ),
+        Operation(
+            name="list-domain-calls",
+            method="GET",
+            path=DOMAIN_CALLS,
+            access=Access.DOMAIN,
+            handle=handlers.list_of_domain,
+            tag="Calls",
+            summary="List a domain's active calls",
+            query=PAGE_QUERY,
+            replies=(many,),
+        ),
+        Operation(
+            name="count-domain-calls",
+            method="GET",
+            path=DOMAIN_CALLS + "/count",
+            access=Access.DOMAIN,
+            handle=handlers.count_of_domain,
+            tag="Calls",
+            summary="Count a domain's active calls",
+            replies=(count,),
+        ),
+        Operation(
+            name="read-call",
+            method="GET",
+            path=USER_CALLS + "/{call-id}",
+            access=Access.USER,
+            handle=handlers.read,
+            tag="Calls",
+            summary="Read one call",
+            description="By the application's `call-id`, the session id, or either leg's SIP Call-ID. Ended calls stay "
+            "readable for 24 hours.",
+            replies=(one,),
+        ),
+        Operation(
+            name="read-call-ladder",
+            method="GET",
+            path=USER_CALLS + "/{call-id}/ladder",
+            access=Access.USER,
+            handle=handlers.ladder,
+            tag="Calls",
+            summary="Read one call step by step",
+            replies=(Reply(200, "The steps, in order.", LadderView, LADDER_EXAMPLE),),
+        ),
+        Operation(
+            name="end-call",
+            method="DELETE",
+            path=USER_CALLS + "/{call-id}",
+            access=Access.USER,
+            handle=handlers.end,
+            tag="Calls",
+            summary="End a call, in any state",
+            description="Safe to repeat. An id that no call has yet answers 404 and is not dialled for 24 hours.",
+            replies=(Reply(202, "Accepted.", Accepted, {"code": 202, "message": "Accepted"}),),
+            refusals=(503,),
+        ),
+    ]

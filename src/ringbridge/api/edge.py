@@ -1,0 +1,86 @@
+"""The outermost layer, plain ASGI: request ids, the empty user segment, metrics, and the guard of last resort."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+from time import perf_counter
+from typing import cast
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from ringbridge.api.errors import HttpRefusal, error_answer
+from ringbridge.api.metrics import HttpMetrics
+from ringbridge.api.requests import header
+
+log = structlog.get_logger(__name__)
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:=+/@-]{1,128}")
+EMPTY_USER = "/users//"
+STATE = "ringbridge"
+"""Where a scope holds its `Passage`."""
+
+INTERNAL_ERROR = HttpRefusal(500, "internal-error", "something went wrong here; it was logged under the request id")
+
+
+class Passage:
+    """What the edge and the handlers tell each other about one request."""
+
+    __slots__ = ("operation", "request_id", "status")
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self.operation = "none"
+        """Name of the operation, for metrics; `none` where no path matched."""
+        self.status = 0
+
+
+def passage_of(scope: Scope) -> Passage:
+    """Return the passage that the edge put into `scope`."""
+    return cast("Passage", scope["state"][STATE])
+
+
+class Edge:
+    """Wraps the whole application."""
+
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._prefix = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        asked = header(cast("Scope", scope), b"x-request-id")
+        known = asked if REQUEST_ID.fullmatch(asked) else f"{self._prefix}-{next(self._numbers):x}".encode()
+        passage = Passage(known.decode())
+        scope.setdefault("state", {})[STATE] = passage
+        # Contract §1: an empty user segment is `~`. Before routing, which would drop the segment.
+        if EMPTY_USER in scope["path"]:
+            scope["path"] = scope["path"].replace(EMPTY_USER, "/users/~/", 1)
+
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                passage.status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", known)]
+            await send(message)
+
+        try:
+            await self._app(cast("Scope", scope), receive, send_marked)
+        except Exception:
+            log.exception("request_failed", request_id=passage.request_id, operation=passage.operation)
+            if passage.status == 0:
+                accept = header(cast("Scope", scope), b"accept")
+                answer = error_answer(INTERNAL_ERROR, request_id=passage.request_id, accept=accept)
+                await answer(cast("Scope", scope), receive, send_marked)
+        finally:
+            self._metrics.count(passage.operation, passage.status, perf_counter() - started)

@@ -1,0 +1,73 @@
+"""One operation of the API as data: routes, authorisation and the OpenAPI document are all made from these."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal, TypeAlias
+
+from ringbridge.api.answers import Answer
+from ringbridge.api.requests import Request
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Answer]]
+Schema: TypeAlias = dict[str, object]
+
+
+class Access(Enum):
+    """Who may call an operation; `api.auth` holds them to it."""
+
+    OPEN = "open"
+    """Anybody, without a token."""
+    TOKEN = "token"  # noqa: S105 - the name of an access class, no secret
+    """Any valid token; the handler asks what it rules over."""
+    DOMAIN = "domain"
+    """A token that rules over the path's domain."""
+    USER = "user"
+    """A token that may act for the path's user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One documented answer: a type of ours or a schema, None for an empty or foreign body."""
+
+    status: int
+    description: str
+    body: type | Schema | None = None
+    example: object | None = None
+    headers: tuple[str, ...] = ()
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryField:
+    """One documented field of the query."""
+
+    name: str
+    description: str
+    schema: Schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path. `path` has `{domain}`, `{user}`, `{call-id}` where they stand."""
+
+    name: str
+    """`operationId`, and the label of metrics."""
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    access: Access
+    handle: Handler
+    summary: str
+    tag: str
+    replies: tuple[Reply, ...]
+    description: str = ""
+    query: tuple[QueryField, ...] = ()
+    body: type | Schema | None = None
+    body_example: object | None = None
+    refusals: tuple[int, ...] = field(default=())
+    """Errors beside those that follow from access, path and body."""
+
+    @property
+    def writes(self) -> bool:
+        return self.method != "GET"

@@ -1,0 +1,64 @@
+"""What the API is made of; `main` puts it together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from ringbridge import __version__
+from ringbridge.calls.control import Control
+from ringbridge.calls.place import Placer
+from ringbridge.calls.ports import Bus, Clock, Replica, Store
+from ringbridge.calls.provision import Provision
+
+
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of the API. Times are seconds, sizes bytes."""
+
+    body_limit: int = 65_536
+    """The largest documented request is a tenth of it."""
+    directory_limit: int = 16 * 1024 * 1024
+    """A directory document of some ten thousand users."""
+    sync_wait_s: float = 2.0
+    """How long `synchronous: yes` waits for the local copy before it answers 202."""
+    body_deadline_s: float = 10.0
+    deadline_s: float = 20.0
+    """For one whole request; above the bus's own deadline, so that its refusal is told and not this."""
+    key_cache_s: float = 1.0
+    """How long a checked key is taken as it was: what a revocation takes at most."""
+    version: str = __version__
+
+
+class Readiness(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
+    """Whether this node can take calls now, and what it runs on."""
+
+    ready: bool
+    node: str
+    bus: str
+    """`up` or `down`."""
+    durability: str
+    """`strict`: what was accepted survives a crash; `relaxed`: the operator allowed less."""
+    relay: str
+    """`up`, `down`, or `none` on a node without engine."""
+    replica_lag: int | None = None
+    """Bus messages that the local copy has not applied yet; null when it cannot tell."""
+    details: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiParts:
+    """Everything that handlers use."""
+
+    store: Store
+    bus: Bus
+    replica: Replica
+    placer: Placer
+    control: Control
+    provision: Provision
+    clock: Clock
+    readiness: Callable[[], Readiness]
+    settings: ApiSettings = field(default_factory=ApiSettings)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
