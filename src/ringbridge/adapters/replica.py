@@ -21,12 +21,12 @@ import structlog
 
 from ringbridge.adapters.nats_bus_subjects import Stream, call_of, call_tree, location_of, record_of
 from ringbridge.adapters.replica_feed import Feed
-from ringbridge.adapters.store_batch import LocationChange, Offset, RecordChange, ReplicaStore, StoreBatch
+from ringbridge.adapters.store_batch import LegName, LocationChange, Offset, RecordChange, ReplicaStore, StoreBatch
 from ringbridge.calls.ports import Clock
 from ringbridge.model.call import Call, fold
 from ringbridge.model.cdr import cdr_of
 from ringbridge.model.directory import Location, Record
-from ringbridge.model.events import CallRequested, decode
+from ringbridge.model.events import CallRequested, LegInvited, decode
 
 log = structlog.get_logger(__name__)
 
@@ -220,7 +220,7 @@ class Replica:
     async def _take(self, stream: Stream, taken: list[_Entry], batch: StoreBatch, changed: dict[str, Call]) -> None:
         match stream:
             case Stream.CALLS:
-                await self._fold_calls(taken, changed)
+                await self._fold_calls(taken, batch, changed)
             case Stream.DIRECTORY:
                 batch.records = list(self._records(taken))
             case Stream.LOCATIONS:
@@ -245,7 +245,7 @@ class Replica:
         if cursor.stream is Stream.CALLS:
             self._live.clear()
 
-    async def _fold_calls(self, taken: Iterable[_Entry], changed: dict[str, Call]) -> None:
+    async def _fold_calls(self, taken: Iterable[_Entry], batch: StoreBatch, changed: dict[str, Call]) -> None:
         """Put into `changed`, by subject tree, the calls that `taken` changes, as they are after it."""
         for subject, sequence, payload, removed in taken:
             if removed:
@@ -260,8 +260,16 @@ class Replica:
                 self._passed_over(subject, sequence)
                 continue
             after = fold(call, events, sequence)
-            if after is not None:
-                changed[tree] = self._live[tree] = after
+            if after is None:
+                continue
+            changed[tree] = self._live[tree] = after
+            if call is not None and call.session_id != after.session_id:
+                batch.replaced.append(after)
+            batch.leg_names += [
+                LegName(after.domain, event.sip_call_id, after.call_id)
+                for event in events
+                if isinstance(event, LegInvited)
+            ]
 
     def _records(self, taken: Iterable[_Entry]) -> Iterable[RecordChange]:
         last = {entry[0]: entry for entry in taken}

@@ -37,13 +37,24 @@ class LocationChange(msgspec.Struct, frozen=True):
     location: Location | None
 
 
+class LegName(msgspec.Struct, frozen=True):
+    """A leg's SIP Call-ID, by which its call can be asked for too (contract §3)."""
+
+    domain: DomainName
+    sip_call_id: str
+    call_id: CallId
+
+
 class StoreBatch(msgspec.Struct):
     """Changes that are stored together with the offsets that they bring the store to.
 
     A stream in `dropped` was made again: everything that came from it goes before anything is written.
+    `leg_names` are those of legs that are new in `calls`; `replaced` are calls that began anew behind a bar.
     """
 
     calls: list[Call] = []
+    leg_names: list[LegName] = []
+    replaced: list[Call] = []
     cdrs: list[Cdr] = []
     records: list[RecordChange] = []
     locations: list[LocationChange] = []

@@ -1,0 +1,279 @@
+"""The store: this node's replica in a database, by SQLAlchemy Core; `store_batch.ReplicaStore`.
+
+Reads run on the event loop, on a connection of their own: on SQLite a look-up by key takes less than handing it to a
+thread would. The look-ups that every call needs are compiled once and run on the driver's connection; directory
+records and locations are kept in memory until a batch changes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, Select, bindparam, func, select
+
+from ringbridge.adapters.store_batch import Offset, StoreBatch
+from ringbridge.adapters.store_engine import forbid_writing, migrate, open_engine, sqlite_url
+from ringbridge.adapters.store_schema import call_names, calls, cdrs, locations, offsets, records
+from ringbridge.adapters.store_writer import StoreWriter, key_text
+from ringbridge.calls.ports import CallPage, Clock
+from ringbridge.model.call import Call
+from ringbridge.model.cdr import Cdr
+from ringbridge.model.directory import ApiKey, Device, DialRule, Domain, Location, PhoneNumber, Record, User
+from ringbridge.model.directory import Connection as Trunk
+from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId
+
+KEPT_IN_MEMORY = 20_000  # records and lists; some 20 MB at the most
+
+_call_decoder = msgspec.msgpack.Decoder(Call)
+_cdr_decoder = msgspec.msgpack.Decoder(Cdr)
+_record_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+_location_decoder = msgspec.json.Decoder(Location)
+
+
+class _Lookup:
+    """A SELECT compiled once and run on the driver's own connection: 15 µs instead of 100."""
+
+    def __init__(self, connection: Connection, statement: Select[Any], *names: str) -> None:
+        compiled = statement.compile(dialect=connection.dialect)
+        self._sql = str(compiled)
+        self._names = names
+        self._order = compiled.positiontup
+        self._driver = connection.connection.dbapi_connection
+
+    def rows(self, *values: str | float) -> list[Any]:
+        """Return the rows for `values`, given in the order of the names."""
+        by_name = dict(zip(self._names, values, strict=True))
+        parameters = by_name if self._order is None else [by_name[name] for name in self._order]
+        cursor = self._driver.cursor()  # type: ignore[union-attr] # the connection is open as long as the store is
+        try:
+            cursor.execute(self._sql, parameters)
+            return list(cursor.fetchall())
+        finally:
+            cursor.close()
+
+
+class SqlStore:
+    """A store in SQLite, or any database that `store_engine` opens."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._writer = StoreWriter(engine)
+        self._writer.start()
+        self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        forbid_writing(self._connection)
+        self._kept: dict[Hashable, Any] = {}
+        its = bindparam
+        look = self._lookup
+        self._record = look(select(records.c.body), records, "kind", "key")
+        self._listed = look(select(records.c.body), records, "kind", "domain", "parent")
+        self._of_domain = look(select(records.c.body), records, "kind", "domain")
+        self._located = look(select(locations.c.body), locations, "domain", "device")
+        self._call = look(select(calls.c.body), calls, "domain", "call_id")
+        self._by_session = look(select(calls.c.body), calls, "domain", "session_id")
+        named = select(calls.c.body).join_from(
+            calls, call_names, (call_names.c.domain == calls.c.domain) & (call_names.c.call_id == calls.c.call_id)
+        )
+        named = named.where(call_names.c.domain == its("domain"), call_names.c.name == its("name"))
+        self._by_leg = _Lookup(self._connection, named, "domain", "name")
+
+    @classmethod
+    def open(cls, path: Path, clock: Clock) -> SqlStore:
+        """Return the store in the SQLite file `path`, made or brought to this version where needed.
+
+        Raises:
+            StoreTooNew: the file is of a newer version.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return cls.open_url(sqlite_url(path), clock)
+
+    @classmethod
+    def open_url(cls, url: str, clock: Clock) -> SqlStore:
+        """Return the store in the database `url`; as `open`."""
+        engine = open_engine(url)
+        migrate(engine)
+        return cls(engine, clock)
+
+    def _lookup(self, what: Select[Any], table: Any, *names: str) -> _Lookup:
+        statement = what.where(*(table.c[name] == bindparam(name) for name in names))
+        return _Lookup(self._connection, statement, *names)
+
+    async def close(self) -> None:
+        """Write what is waiting, and let go of the database; the writer is the last to close, and checkpoints."""
+        self._connection.close()
+        self._writer.stop()
+        self._engine.dispose()
+
+    # --- written by the replica ---
+
+    async def apply(self, batch: StoreBatch) -> None:
+        await self._writer.write(batch)
+        if batch.dropped:
+            self._kept.clear()
+        for change in batch.records:
+            self._kept.pop((change.kind, change.key), None)
+        for kind, domain in {(change.kind, change.key[0]) for change in batch.records}:
+            self._forget_lists(kind, domain)
+        for moved in batch.locations:
+            self._kept.pop(("location", moved.domain, moved.device), None)
+
+    def _forget_lists(self, kind: str, domain: str) -> None:
+        for key in self._kept.pop(("lists", kind, domain), ()):
+            self._kept.pop(key, None)
+
+    async def offset(self, stream: str) -> Offset | None:
+        row = self._connection.execute(
+            select(offsets.c.incarnation, offsets.c.sequence).where(offsets.c.stream == stream)
+        ).first()
+        return None if row is None else Offset(row.incarnation, row.sequence)
+
+    async def stored_call(self, domain: DomainName, call_id: CallId) -> Call | None:
+        return _first_call(self._call.rows(domain, call_id))
+
+    async def live_calls(self) -> list[Call]:
+        found = self._connection.execute(select(calls.c.body).where(~calls.c.is_over))
+        return [_call_decoder.decode(row.body) for row in found]
+
+    async def purge(self, *, calls_ended_before: float, locations_expired_before: float) -> None:
+        await self._writer.purge(
+            calls_ended_before=calls_ended_before, locations_expired_before=locations_expired_before
+        )
+
+    # --- directory ---
+
+    def _keep(self, key: Hashable, value: Any) -> None:
+        if len(self._kept) >= KEPT_IN_MEMORY:
+            self._kept.clear()
+        self._kept[key] = value
+
+    def _one(self, kind: str, *key: str) -> Record | None:
+        found: Record | None
+        try:
+            found = self._kept[kind, key]
+        except KeyError:
+            rows = self._record.rows(kind, key_text(key))
+            found = _record_decoder.decode(rows[0][0]) if rows else None
+            self._keep((kind, key), found)
+        return found
+
+    def _list(self, kind: str, domain: str, parent: str | None) -> list[Record]:
+        key = ("list", kind, domain, parent)
+        found: list[Record] | None = self._kept.get(key)
+        if found is None:
+            rows = self._of_domain.rows(kind, domain) if parent is None else self._listed.rows(kind, domain, parent)
+            found = sorted((_record_decoder.decode(row[0]) for row in rows), key=lambda record: record.key)
+            self._keep(key, found)
+            self._kept.setdefault(("lists", kind, domain), set()).add(key)
+        return found
+
+    async def domain(self, domain: str) -> Domain | None:
+        found = self._one("domain", domain)
+        return found if isinstance(found, Domain) else None
+
+    async def user(self, domain: str, user: str) -> User | None:
+        found = self._one("user", domain, user)
+        return found if isinstance(found, User) else None
+
+    async def device(self, domain: str, device: str) -> Device | None:
+        found = self._one("device", domain, device)
+        return found if isinstance(found, Device) else None
+
+    async def devices_of(self, domain: str, user: str) -> list[Device]:
+        return [one for one in self._list("device", domain, user) if isinstance(one, Device)]
+
+    async def locations(self, domain: str, device: str) -> list[Location]:
+        key = ("location", domain, device)
+        known: list[Location] | None = self._kept.get(key)
+        if known is None:
+            known = [_location_decoder.decode(row[0]) for row in self._located.rows(domain, device)]
+            known.sort(key=lambda one: (-one.q, -one.registered_at, one.contact))
+            self._keep(key, known)
+        now = self._clock.now()
+        return [one for one in known if one.expires_at > now]
+
+    async def phone_number(self, domain: str, number: str) -> PhoneNumber | None:
+        found = self._one("phonenumber", domain, number)
+        return found if isinstance(found, PhoneNumber) else None
+
+    async def phone_numbers(self, domain: str) -> list[PhoneNumber]:
+        return [one for one in self._list("phonenumber", domain, None) if isinstance(one, PhoneNumber)]
+
+    async def dial_rules(self, domain: str, dial_plan: str) -> list[DialRule]:
+        return [one for one in self._list("dialrule", domain, dial_plan) if isinstance(one, DialRule)]
+
+    async def connection(self, domain: str, pattern: str) -> Trunk | None:
+        found = self._one("connection", domain, pattern)
+        return found if isinstance(found, Trunk) else None
+
+    async def api_key(self, key_id: str) -> ApiKey | None:
+        found = self._one("apikey", key_id)
+        return found if isinstance(found, ApiKey) else None
+
+    async def records(self, kind: str, domain: str | None = None) -> list[Record]:
+        if domain is not None:
+            rows = self._of_domain.rows(kind, domain)
+        else:
+            found = self._connection.execute(select(records.c.body).where(records.c.kind == kind))
+            rows = [(row.body,) for row in found]
+        return sorted((_record_decoder.decode(row[0]) for row in rows), key=lambda record: record.key)
+
+    # --- calls and CDRs ---
+
+    async def call(self, domain: DomainName, name: str) -> Call | None:
+        for lookup in (self._call, self._by_session, self._by_leg):
+            found = _first_call(lookup.rows(domain, name)) if name else None
+            if found is not None:
+                return found
+        return None
+
+    async def active_calls(
+        self, *, domain: str | None = None, user: str | None = None, start: int = 1, limit: int = 100
+    ) -> CallPage:
+        found = self._connection.execute(
+            _narrowed(select(calls.c.body).where(~calls.c.is_over), calls, domain, user)
+            .order_by(calls.c.started_at, calls.c.sequence)
+            .limit(limit)
+            .offset(max(start, 1) - 1)
+        )
+        page = [_call_decoder.decode(row.body) for row in found]
+        return CallPage(page, await self.count_active(domain=domain, user=user))
+
+    async def count_active(self, *, domain: str | None = None, user: str | None = None) -> int:
+        count = select(func.count()).select_from(calls).where(~calls.c.is_over)
+        return int(self._connection.execute(_narrowed(count, calls, domain, user)).scalar_one())
+
+    async def owned_calls(self, node: NodeId) -> list[Call]:
+        found = self._connection.execute(select(calls.c.body).where(~calls.c.is_over, calls.c.owner == node))
+        return [_call_decoder.decode(row.body) for row in found]
+
+    async def cdr(self, domain: DomainName, session_id: SessionId) -> Cdr | None:
+        row = self._connection.execute(
+            select(cdrs.c.body).where(cdrs.c.id == session_id, cdrs.c.domain == domain)
+        ).first()
+        return None if row is None else _cdr_decoder.decode(row.body)
+
+    async def cdrs(
+        self, *, domain: str | None = None, user: str | None = None, start: int = 1, limit: int = 100
+    ) -> list[Cdr]:
+        found = self._connection.execute(
+            _narrowed(select(cdrs.c.body), cdrs, domain, user)
+            .order_by(cdrs.c.started_at.desc(), cdrs.c.id.desc())
+            .limit(limit)
+            .offset(max(start, 1) - 1)
+        )
+        return [_cdr_decoder.decode(row.body) for row in found]
+
+
+def _first_call(rows: list[Any]) -> Call | None:
+    return _call_decoder.decode(rows[0][0]) if rows else None
+
+
+def _narrowed(statement: Select[Any], table: Any, domain: str | None, user: str | None) -> Select[Any]:
+    if domain is not None:
+        statement = statement.where(table.c.domain == domain)
+    if user is not None:
+        statement = statement.where(table.c.user == user)
+    return statement

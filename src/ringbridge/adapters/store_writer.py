@@ -1,0 +1,261 @@
+"""The one thread that writes the store: batches become rows, all that wait in one transaction (group commit)."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, TypeAlias
+
+import msgspec
+from sqlalchemy import Connection, Delete, Engine, Table, bindparam, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ringbridge.adapters.nats_bus_subjects import Stream
+from ringbridge.adapters.store_batch import LegName, LocationChange, RecordChange, StoreBatch
+from ringbridge.adapters.store_schema import call_names, calls, cdrs, locations, offsets, records
+from ringbridge.model.call import Call
+from ringbridge.model.cdr import Cdr
+from ringbridge.model.directory import Device, DialRule, Domain, PhoneNumber, Record
+
+Row: TypeAlias = dict[str, Any]
+Work: TypeAlias = Callable[[Connection], None]
+
+PURGED_AT_ONCE = 2000  # rows; more would keep the replica waiting for longer than a breath
+
+_pack = msgspec.msgpack.Encoder().encode
+_json = msgspec.json.Encoder().encode
+
+
+def key_text(key: tuple[str, ...]) -> str:
+    """Return a record's key as its column has it."""
+    return "\x1f".join(key)
+
+
+def _upsert(dialect: str, table: Table, changing: Sequence[str] | None = None) -> Any:
+    """Return an INSERT that, where the key is there, sets the `changing` columns; None means all."""
+    make = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    statement = make(table)
+    key = [column.name for column in table.primary_key]
+    if changing is None:
+        changing = [column.name for column in table.columns if column.name not in key]
+    if not changing:
+        return statement.on_conflict_do_nothing(index_elements=key)
+    return statement.on_conflict_do_update(
+        index_elements=key, set_={name: statement.excluded[name] for name in changing}
+    )
+
+
+def _delete_by(table: Table, *names: str) -> Delete:
+    return delete(table).where(*(table.c[name] == bindparam(f"its_{name}") for name in names))
+
+
+_DELETE_RECORD = _delete_by(records, "kind", "key")
+_DELETE_LOCATION = _delete_by(locations, "domain", "device", "contact_digest")
+_DELETE_CALL = _delete_by(calls, "domain", "call_id")
+_DELETE_NAMES = _delete_by(call_names, "domain", "call_id")
+_OF_STREAM: dict[str, tuple[Table, ...]] = {
+    Stream.CALLS: (calls, call_names),  # CDRs stay: they tell of calls that were
+    Stream.DIRECTORY: (records,),
+    Stream.LOCATIONS: (locations,),
+}
+
+
+class StoreWriter:
+    """Takes work from the event loop; each piece is done when its future is."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._queue: SimpleQueue[tuple[Work, asyncio.Future[None]] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        dialect = engine.dialect.name
+        self._put_offset = _upsert(dialect, offsets)
+        self._put_record = _upsert(dialect, records)
+        self._put_location = _upsert(dialect, locations)
+        # Who called, and when, is fixed; only the end of a call moves it from one index to another.
+        self._put_live_call = _upsert(dialect, calls, ("owner", "state", "sequence", "body"))
+        self._put_ended_call = _upsert(dialect, calls, ("owner", "state", "is_over", "ended_at", "sequence", "body"))
+        self._put_name = _upsert(dialect, call_names, ())
+        self._put_cdr = _upsert(dialect, cdrs)
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Return when everything handed over is written."""
+        self._queue.put(None)
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def write(self, batch: StoreBatch) -> asyncio.Future[None]:
+        """Write `batch`."""
+        return self._do(lambda connection: self._write(connection, batch))
+
+    def purge(self, *, calls_ended_before: float, locations_expired_before: float) -> asyncio.Future[None]:
+        """Delete some of what is old."""
+        return self._do(lambda connection: _purge(connection, calls_ended_before, locations_expired_before))
+
+    def _do(self, work: Work) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put((work, future))
+        return future
+
+    # --- on the thread ---
+
+    def _run(self) -> None:
+        with self._engine.connect() as connection:
+            while (first := self._queue.get()) is not None:
+                together = [first]
+                ends = False
+                try:
+                    while (another := self._queue.get_nowait()) is not None:
+                        together.append(another)
+                    ends = True
+                except Empty:
+                    pass
+                self._commit(connection, together)
+                if ends:
+                    return
+
+    def _commit(self, connection: Connection, together: list[tuple[Work, asyncio.Future[None]]]) -> None:
+        fault: Exception | None = None
+        try:
+            with connection.begin():
+                for work, _ in together:
+                    work(connection)
+        except Exception as error:  # noqa: BLE001 - the one guard of this thread: whoever waits must hear of it
+            fault = error
+        for _, future in together:
+            loop = future.get_loop()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_settle, future, fault)
+
+    def _write(self, connection: Connection, batch: StoreBatch) -> None:
+        for stream in batch.dropped:
+            for table in _OF_STREAM[stream]:
+                connection.execute(delete(table))
+            connection.execute(delete(offsets).where(offsets.c.stream == stream))
+        for statement, rows in (
+            (_DELETE_RECORD, [_record_key(one) for one in batch.records if one.record is None]),
+            (self._put_record, [_record_row(one, one.record) for one in batch.records if one.record is not None]),
+            (_DELETE_LOCATION, [_location_key(one) for one in batch.locations if one.location is None]),
+            (self._put_location, [_location_row(one) for one in batch.locations if one.location is not None]),
+            (_DELETE_CALL, [{"its_domain": call.domain, "its_call_id": call.call_id} for call in batch.replaced]),
+            (self._put_live_call, [_call_row(call) for call in batch.calls if not call.is_over]),
+            (self._put_ended_call, [_call_row(call) for call in batch.calls if call.is_over]),
+            (self._put_name, [_name_row(name) for name in batch.leg_names]),
+            (self._put_cdr, [_cdr_row(cdr) for cdr in batch.cdrs]),
+            (
+                self._put_offset,
+                [
+                    {"stream": stream, "incarnation": offset.incarnation, "sequence": offset.sequence}
+                    for stream, offset in batch.offsets.items()
+                ],
+            ),
+        ):
+            if rows:
+                connection.execute(statement, rows)
+
+
+def _settle(future: asyncio.Future[None], fault: Exception | None) -> None:
+    if future.done():
+        return
+    if fault is None:
+        future.set_result(None)
+    else:
+        future.set_exception(fault)
+
+
+def _purge(connection: Connection, calls_ended_before: float, locations_expired_before: float) -> None:
+    old = (
+        select(calls.c.domain, calls.c.call_id)
+        .where(calls.c.is_over, calls.c.ended_at < calls_ended_before)
+        .limit(PURGED_AT_ONCE)
+    )
+    rows = [{"its_domain": row.domain, "its_call_id": row.call_id} for row in connection.execute(old)]
+    if rows:
+        connection.execute(_DELETE_CALL, rows)
+        connection.execute(_DELETE_NAMES, rows)
+    connection.execute(delete(locations).where(locations.c.expires_at < locations_expired_before))
+
+
+def parent_of(record: Record) -> str:
+    """Return what a record is listed by, besides its domain."""
+    match record:
+        case Device() | PhoneNumber():
+            return record.user
+        case DialRule():
+            return record.dial_rule_dial_plan
+        case Domain():
+            return record.reseller
+        case _:
+            return ""
+
+
+def _record_key(change: RecordChange) -> Row:
+    return {"its_kind": change.kind, "its_key": key_text(change.key)}
+
+
+def _record_row(change: RecordChange, record: Record) -> Row:
+    return {
+        "kind": change.kind,
+        "key": key_text(change.key),
+        "domain": record.domain,
+        "parent": parent_of(record),
+        "body": _json(record),
+    }
+
+
+def _location_key(change: LocationChange) -> Row:
+    return {"its_domain": change.domain, "its_device": change.device, "its_contact_digest": change.contact_digest}
+
+
+def _location_row(change: LocationChange) -> Row:
+    return {
+        "domain": change.domain,
+        "device": change.device,
+        "contact_digest": change.contact_digest,
+        "expires_at": change.location.expires_at if change.location else 0.0,
+        "body": _json(change.location),
+    }
+
+
+def _call_row(call: Call) -> Row:
+    return {
+        "domain": call.domain,
+        "call_id": call.call_id,
+        "session_id": call.session_id,
+        "user": call.user,
+        "owner": call.owner,
+        "state": call.state.value,
+        "is_over": call.is_over,
+        "started_at": call.requested_at,
+        "ended_at": max(call.ended_at, call.barred_until),
+        "sequence": call.sequence,
+        "body": _pack(call),
+    }
+
+
+def _name_row(name: LegName) -> Row:
+    return {"domain": name.domain, "name": name.sip_call_id, "call_id": name.call_id}
+
+
+def _cdr_row(cdr: Cdr) -> Row:
+    return {
+        "id": cdr.id,
+        "domain": cdr.domain,
+        "user": cdr.user,
+        "call_id": cdr.call_id,
+        "caller": cdr.orig_user,
+        "dialled": cdr.dialled,
+        "result": cdr.cause.result.value,
+        "started_at": cdr.started_at,
+        "answered_at": cdr.answered_at,
+        "ended_at": cdr.ended_at,
+        "talking_s": cdr.talking_s,
+        "total_s": cdr.total_s,
+        "body": _pack(cdr),
+    }

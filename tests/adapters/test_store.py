@@ -1,0 +1,233 @@
+"""The store's contract, held by the one in memory and by the one in SQLite alike."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ringbridge.adapters.memory_store import MemoryStore
+from ringbridge.adapters.nats_bus_subjects import Stream, contact_digest
+from ringbridge.adapters.store import SqlStore
+from ringbridge.adapters.store_batch import LegName, LocationChange, Offset, RecordChange, ReplicaStore, StoreBatch
+from ringbridge.calls.ports import Store
+from ringbridge.model.call import Call, CallState, fold
+from ringbridge.model.cdr import cdr_of
+from ringbridge.model.directory import (
+    ApiKey,
+    Connection,
+    Device,
+    DialRule,
+    Domain,
+    Location,
+    PhoneNumber,
+    Record,
+    User,
+    kind_of,
+)
+from ringbridge.model.events import CallBarred, CallClaimed, CallEnded, CallEvent, LegInvited
+from ringbridge.model.ids import CallId, DomainName, LegId, NodeId, SessionId, UserName
+from ringbridge.model.release import DELETED
+from tests.adapters.bus_calls import DOMAIN, TestClock, requested, target
+
+OTHER = DomainName("other.example")
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: TestClock) -> AsyncIterator[ReplicaStore]:
+    made: ReplicaStore = MemoryStore(clock) if request.param == "memory" else SqlStore.open(tmp_path / "s.db", clock)
+    yield made
+    await made.close()
+
+
+def call_of(name: str, *events: CallEvent, domain: DomainName = DOMAIN, user: str = "1001", at: float = 1.0) -> Call:
+    call = fold(None, [requested(name, domain=domain, user=user, at=at), *events], 7)
+    assert call is not None
+    return call
+
+
+def ended_call(name: str, *, domain: DomainName = DOMAIN, user: str = "1001", at: float = 1.0) -> Call:
+    return call_of(name, CallEnded(DELETED, "system", at=at + 1), domain=domain, user=user, at=at)
+
+
+def put(*records: Record) -> StoreBatch:
+    return StoreBatch(records=[RecordChange(kind_of(record), record.key, record) for record in records])
+
+
+def gone(*records: Record) -> StoreBatch:
+    return StoreBatch(records=[RecordChange(kind_of(record), record.key, None) for record in records])
+
+
+async def test_it_is_a_store(store: ReplicaStore) -> None:
+    reads: Store = store
+    assert await reads.call(DOMAIN, "none") is None
+    assert await store.offset(Stream.CALLS) is None
+
+
+async def test_records_are_read_changed_and_deleted(store: ReplicaStore) -> None:
+    domain = Domain(DOMAIN, description="first")
+    user = User(DOMAIN, "1001", name_first_name="Zoë")
+    assert await store.user(DOMAIN, "1001") is None
+    await store.apply(put(domain, user))
+    assert await store.domain(DOMAIN) == domain
+    assert await store.user(DOMAIN, "1001") == user
+    assert await store.user(OTHER, "1001") is None
+    changed = User(DOMAIN, "1001", name_first_name="Zoe")
+    await store.apply(put(changed))
+    assert await store.user(DOMAIN, "1001") == changed
+    await store.apply(gone(changed))
+    assert await store.user(DOMAIN, "1001") is None
+    assert await store.records("user") == []
+
+
+async def test_every_kind_has_its_read(store: ReplicaStore) -> None:
+    device = Device(DOMAIN, "1001", "1001_mobile")
+    number = PhoneNumber(DOMAIN, "4512345678", user="1001")
+    rule = DialRule(DOMAIN, "plan", "all", "sip:*@*")
+    trunk = Connection(DOMAIN, "carrier")
+    key = ApiKey("k1", "hash", "a key of the tests")
+    await store.apply(put(device, number, rule, trunk, key))
+    assert await store.device(DOMAIN, "1001_mobile") == device
+    assert await store.phone_number(DOMAIN, "4512345678") == number
+    assert await store.phone_numbers(DOMAIN) == [number]
+    assert await store.dial_rules(DOMAIN, "plan") == [rule]
+    assert await store.dial_rules(DOMAIN, "another") == []
+    assert await store.connection(DOMAIN, "carrier") == trunk
+    assert await store.api_key("k1") == key
+    assert await store.records("apikey") == [key]
+
+
+async def test_lists_follow_what_changes(store: ReplicaStore) -> None:
+    first, second = Device(DOMAIN, "1001", "1001a"), Device(DOMAIN, "1001", "1001b")
+    await store.apply(put(second))
+    assert await store.devices_of(DOMAIN, "1001") == [second]
+    await store.apply(put(first))
+    assert await store.devices_of(DOMAIN, "1001") == [first, second]
+    await store.apply(put(Device(DOMAIN, "1002", "1001b")))
+    assert await store.devices_of(DOMAIN, "1001") == [first]
+    assert [one.device for one in await store.devices_of(DOMAIN, "1002")] == ["1001b"]
+    await store.apply(gone(first))
+    assert await store.devices_of(DOMAIN, "1001") == []
+
+
+async def test_records_are_listed_by_domain_and_key(store: ReplicaStore) -> None:
+    await store.apply(put(User(OTHER, "1"), User(DOMAIN, "20"), User(DOMAIN, "1")))
+    assert [record.key for record in await store.records("user", DOMAIN)] == [(DOMAIN, "1"), (DOMAIN, "20")]
+    assert len(await store.records("user")) == 3
+
+
+def located(
+    device: str, contact: str, *, q: float = 1.0, expires_at: float = 1_000_060.0, registered_at: float = 0.0
+) -> LocationChange:
+    location = Location(DOMAIN, device, contact, expires_at=expires_at, q=q, registered_at=registered_at)
+    return LocationChange(DOMAIN, device, contact_digest(contact), location)
+
+
+async def test_locations_come_best_first_and_run_out(store: ReplicaStore, clock: TestClock) -> None:
+    changes = [
+        located("1001", "sip:old@a", registered_at=1.0),
+        located("1001", "sip:new@a", registered_at=2.0),
+        located("1001", "sip:best@a", q=1.0, expires_at=1_000_010.0, registered_at=0.5),
+        located("1001", "sip:last@a", q=0.1, registered_at=9.0),
+        located("1002", "sip:x@a"),
+    ]
+    await store.apply(StoreBatch(locations=changes))
+    found = [one.contact for one in await store.locations(DOMAIN, "1001")]
+    assert found == ["sip:new@a", "sip:old@a", "sip:best@a", "sip:last@a"]
+    clock.at += 10
+    assert "sip:best@a" not in [one.contact for one in await store.locations(DOMAIN, "1001")]
+    await store.apply(StoreBatch(locations=[LocationChange(DOMAIN, "1001", contact_digest("sip:new@a"), None)]))
+    assert [one.contact for one in await store.locations(DOMAIN, "1001")] == ["sip:old@a", "sip:last@a"]
+
+
+async def test_a_call_has_three_names(store: ReplicaStore) -> None:
+    invited = LegInvited(LegId("o1"), target("1001"), sip_call_id="sip-1", dialog=b"d", at=2.0)
+    call = call_of("c1", CallClaimed(NodeId("n1"), 1, at=1.0), invited)
+    await store.apply(StoreBatch(calls=[call], leg_names=[LegName(DOMAIN, "sip-1", call.call_id)]))
+    for name in ("c1", "s-c1", "sip-1"):
+        assert await store.call(DOMAIN, name) == call
+        assert await store.call(OTHER, name) is None
+    assert await store.call(DOMAIN, "") is None
+    assert await store.stored_call(DOMAIN, call.call_id) == call
+
+
+async def test_a_bar_that_ran_out_is_replaced_by_the_call(store: ReplicaStore) -> None:
+    bar = fold(None, [CallBarred(DOMAIN, UserName("1001"), CallId("c1"), at=1.0, until=2.0)], 1)
+    assert bar is not None
+    await store.apply(StoreBatch(calls=[bar]))
+    assert await store.count_active() == 0
+    call = call_of("c1")
+    await store.apply(StoreBatch(calls=[call], replaced=[call]))
+    assert await store.call(DOMAIN, "s-c1") == call
+    assert await store.count_active(domain=DOMAIN, user="1001") == 1
+    over = ended_call("c1")
+    await store.apply(StoreBatch(calls=[over]))
+    assert await store.call(DOMAIN, "s-c1") == over
+    assert await store.count_active() == 0
+
+
+async def test_active_calls_are_paged_oldest_first(store: ReplicaStore) -> None:
+    calls = [call_of(f"c{number}", at=float(number)) for number in (3, 1, 2)]
+    calls += [call_of("u", user="1002", at=9.0), call_of("d", domain=OTHER, at=10.0), ended_call("over")]
+    await store.apply(StoreBatch(calls=calls))
+    page = await store.active_calls(domain=DOMAIN, user="1001", start=2, limit=1)
+    assert [call.call_id for call in page.calls] == ["c2"]
+    assert page.total == 3
+    assert [call.call_id for call in (await store.active_calls(start=0)).calls] == ["c1", "c2", "c3", "u", "d"]
+    assert await store.count_active(domain=DOMAIN) == 4
+    assert len(await store.live_calls()) == 5
+
+
+async def test_owned_calls_are_the_node_s_own_and_not_over(store: ReplicaStore) -> None:
+    mine, theirs = CallClaimed(NodeId("n1"), 1, at=1.0), CallClaimed(NodeId("n2"), 1, at=1.0)
+    over = call_of("over", mine, CallEnded(DELETED, "system", at=2.0))
+    await store.apply(StoreBatch(calls=[call_of("a", mine), call_of("b", theirs), call_of("c"), over]))
+    assert [call.call_id for call in await store.owned_calls(NodeId("n1"))] == ["a"]
+
+
+async def test_cdrs_are_listed_newest_first(store: ReplicaStore) -> None:
+    ended = [ended_call("a", at=1.0), ended_call("b", at=3.0), ended_call("c", at=2.0, user="1002")]
+    await store.apply(StoreBatch(cdrs=[cdr_of(call) for call in ended]))
+    await store.apply(StoreBatch(cdrs=[cdr_of(ended[0])]))
+    assert [cdr.call_id for cdr in await store.cdrs(domain=DOMAIN)] == ["b", "c", "a"]
+    assert [cdr.call_id for cdr in await store.cdrs(user="1001", start=2)] == ["a"]
+    assert await store.cdr(DOMAIN, SessionId("s-a")) == cdr_of(ended[0])
+    assert await store.cdr(OTHER, SessionId("s-a")) is None
+
+
+async def test_what_is_old_is_purged_and_cdrs_stay(store: ReplicaStore) -> None:
+    old, new = ended_call("old", at=1.0), ended_call("new", at=100.0)
+    live = call_of("live", at=1.0)
+    await store.apply(StoreBatch(calls=[old, new, live], cdrs=[cdr_of(old)], locations=[located("1001", "sip:x@a")]))
+    await store.purge(calls_ended_before=50.0, locations_expired_before=2_000_000.0)
+    assert await store.call(DOMAIN, "old") is None
+    assert await store.call(DOMAIN, "new") == new
+    assert await store.call(DOMAIN, "live") == live
+    assert len(await store.cdrs()) == 1
+
+
+async def test_a_dropped_stream_takes_only_its_own(store: ReplicaStore) -> None:
+    await store.apply(put(User(DOMAIN, "1001")))
+    assert await store.user(DOMAIN, "1001") is not None
+    await store.apply(StoreBatch(calls=[call_of("c1")], offsets={Stream.CALLS: Offset("a", 5)}))
+    await store.apply(StoreBatch(dropped=[Stream.CALLS], calls=[call_of("c2")], offsets={Stream.CALLS: Offset("b", 1)}))
+    assert [call.call_id for call in (await store.active_calls()).calls] == ["c2"]
+    assert await store.offset(Stream.CALLS) == Offset("b", 1)
+    assert await store.user(DOMAIN, "1001") is not None
+    await store.apply(StoreBatch(dropped=[Stream.DIRECTORY, Stream.LOCATIONS]))
+    assert await store.user(DOMAIN, "1001") is None
+
+
+async def test_state_is_read_back_as_it_was_written(store: ReplicaStore) -> None:
+    call = ended_call("c1")
+    await store.apply(StoreBatch(calls=[call]))
+    found = await store.call(DOMAIN, "c1")
+    assert found is not None
+    assert found.state is CallState.ENDED
+    assert found == call

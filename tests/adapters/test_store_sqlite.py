@@ -1,0 +1,84 @@
+"""What only a store on disk has: files, steps, several connections."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import SQLAlchemyError
+
+import ringbridge.adapters
+from ringbridge.adapters.nats_bus_subjects import Stream
+from ringbridge.adapters.store import SqlStore
+from ringbridge.adapters.store_batch import Offset, RecordChange, StoreBatch
+from ringbridge.adapters.store_engine import HEAD, StoreTooNew, migrate, open_engine, sqlite_url
+from ringbridge.adapters.store_schema import metadata
+from ringbridge.model.directory import User
+from tests.adapters.bus_calls import DOMAIN, TestClock
+
+
+def test_the_steps_lead_to_the_tables_that_the_code_uses(tmp_path: Path) -> None:
+    engine = open_engine(sqlite_url(tmp_path / "s.db"))
+    assert migrate(engine)
+    assert not migrate(engine)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    scripts = ScriptDirectory(str(Path(ringbridge.adapters.__path__[0]) / "store_migrations"))
+    assert scripts.get_heads() == [HEAD]
+
+
+def test_a_newer_store_is_left_alone(tmp_path: Path) -> None:
+    engine = open_engine(sqlite_url(tmp_path / "s.db"))
+    migrate(engine)
+    with sqlite3.connect(tmp_path / "s.db") as other:
+        other.execute("UPDATE alembic_version SET version_num = '9999'")
+    other.close()
+    with pytest.raises(StoreTooNew, match="9999"):
+        migrate(engine)
+
+
+async def test_what_was_applied_is_there_after_a_restart(tmp_path: Path) -> None:
+    store = SqlStore.open(tmp_path / "s.db", TestClock())
+    user = User(DOMAIN, "1001")
+    await store.apply(
+        StoreBatch(records=[RecordChange("user", user.key, user)], offsets={Stream.DIRECTORY: Offset("a", 3)})
+    )
+    await store.close()
+    again = SqlStore.open(tmp_path / "s.db", TestClock())
+    assert await again.user(DOMAIN, "1001") == user
+    assert await again.offset(Stream.DIRECTORY) == Offset("a", 3)
+    await again.close()
+
+
+async def test_a_batch_that_cannot_be_written_is_not_written_at_all(tmp_path: Path) -> None:
+    store = SqlStore.open(tmp_path / "s.db", TestClock())
+    user = User(DOMAIN, "1001")
+    change = RecordChange("user", user.key, user)
+    too_large = {Stream.CALLS: Offset("a", 2**80)}
+    with pytest.raises((SQLAlchemyError, OverflowError)):
+        await store.apply(StoreBatch(records=[change], offsets=too_large))  # type: ignore[arg-type] # str enum keys
+    assert await store.user(DOMAIN, "1001") is None
+    await store.apply(StoreBatch(records=[change]))
+    assert await store.user(DOMAIN, "1001") == user
+    await store.close()
+
+
+async def test_reads_go_on_while_another_connection_writes(tmp_path: Path) -> None:
+    store = SqlStore.open(tmp_path / "s.db", TestClock())
+    blocker = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    user = User(DOMAIN, "1001")
+    writing = asyncio.ensure_future(store.apply(StoreBatch(records=[RecordChange("user", user.key, user)])))
+    async with asyncio.timeout(1):
+        assert await store.user(DOMAIN, "1001") is None
+    assert not writing.done()
+    blocker.execute("COMMIT")
+    blocker.close()
+    await writing
+    assert await store.user(DOMAIN, "1001") == user
+    await store.close()
