@@ -27,6 +27,7 @@ _START_DEADLINE_S: Final = 15.0
 """Loading RTPProxy takes a quarter of a second, on a busy machine some."""
 _STOP_DEADLINE_S: Final = 0.8
 _MOST_BACKOFF_S: Final = 5.0
+_TRIES: Final = 4
 
 _log = structlog.get_logger(__name__)
 
@@ -84,9 +85,15 @@ class RelayChild:
 
     async def stop(self) -> None:
         """End the relay, within a second, and let go of it. Doing it again does nothing."""
-        await self._let_go()
-        if self._pidfd < 0:
+        if self._is_stopping:
             return
+        await self._let_go()
+        if self._pidfd < 0:  # it had died; what was to replace it may be up already
+            running = _read(self._settings.data_dir / ADDRESS_FILE)
+            if running is None or not _is_locked(self._settings.data_dir / LOCK_FILE):
+                return
+            self._running = running
+            self._watch()
         for number in (signal.SIGTERM, signal.SIGKILL):
             if not self._gone.is_set():
                 _signal(self._pidfd, number)
@@ -98,7 +105,9 @@ class RelayChild:
         self._unwatch()
 
     async def detach(self) -> None:
-        """Let go of the relay and leave it running, for the next engine to take up."""
+        """Let go of the relay and leave it running, for the next engine to take up. Doing it again does nothing."""
+        if self._is_stopping:
+            return
         await self._let_go()
         self._unwatch()
 
@@ -166,18 +175,21 @@ async def ensure_relay(settings: RelaySettings) -> RelayChild:
     Raises:
         RelayUnavailable: it does not start; its log's last line says why.
     """
-    running = await _start_or_find(settings)
-    relay = await Relay.connect(running.address, deadline_s=settings.command_deadline_s)
-    try:
-        info = await relay.ping()
+    for _ in range(_TRIES):
+        running = await _start_or_find(settings)
+        relay = await Relay.connect(running.address, deadline_s=settings.command_deadline_s)
+        try:
+            info = await relay.ping()
+        except RelayUnavailable:
+            relay.close_client()  # found in the moment of its death, or while it could not keep up
+            continue
         child = RelayChild(settings, relay, running)
-        if info.sessions == 0 and not _is_as_wanted(running, settings):
-            await child.stop()
-            return await ensure_relay(settings)
-    except RelayUnavailable:
-        relay.close_client()
-        raise
-    return child
+        if info.sessions > 0 or _is_as_wanted(running, settings):
+            return child
+        await child.stop()
+    raise RelayUnavailable(
+        f"the relay of {settings.data_dir} does not answer: {_last_line(settings.data_dir / LOG_FILE)}"
+    )
 
 
 def _is_as_wanted(running: Running, settings: RelaySettings) -> bool:
@@ -191,19 +203,24 @@ async def _start_or_find(settings: RelaySettings) -> Running:
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     pid: int | None = None
     deadline = asyncio.get_running_loop().time() + _START_DEADLINE_S
-    while asyncio.get_running_loop().time() < deadline:
-        is_locked = _is_locked(data / LOCK_FILE)
-        running = _read(data / ADDRESS_FILE)
-        # While one starts, the file of one that was killed may still be there for a moment.
-        if running is not None and is_locked and pid in {None, running.pid}:
-            return running
-        if pid is not None and (status := _reap(pid)) is not None:
-            if status != EXIT_ALREADY_RUNNING:
-                raise RelayUnavailable(f"the relay ended at once ({status}): {_last_line(data / LOG_FILE)}")
-            pid = None  # another engine was faster: take up the one that it started
-        elif pid is None and not is_locked:
-            pid = _spawn(settings)
-        await asyncio.sleep(_POLL_S)
+    try:
+        while asyncio.get_running_loop().time() < deadline:
+            is_locked = _is_locked(data / LOCK_FILE)
+            running = _read(data / ADDRESS_FILE)
+            # While one starts, the file of one that was killed may still be there for a moment.
+            if running is not None and is_locked and pid in {None, running.pid}:
+                pid = None
+                return running
+            if pid is not None and (status := _reap(pid)) is not None:
+                pid = None
+                if status != EXIT_ALREADY_RUNNING:  # else another engine was faster: take up the one that it started
+                    raise RelayUnavailable(f"the relay ended at once ({status}): {_last_line(data / LOG_FILE)}")
+            elif pid is None and not is_locked:
+                pid = _spawn(settings)
+            await asyncio.sleep(_POLL_S)
+    finally:
+        if pid is not None:  # given up or cancelled: nobody is going to know of it
+            _kill(pid)
     raise RelayUnavailable(f"the relay is not up after {_START_DEADLINE_S} s: {_last_line(data / LOG_FILE)}")
 
 
@@ -259,6 +276,12 @@ def _reap(pid: int) -> int | None:
     except ChildProcessError:
         return None
     return os.waitstatus_to_exitcode(status) if ended == pid else None
+
+
+def _kill(pid: int) -> None:
+    """End a child that nobody uses yet; it takes a millisecond."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def _signal(pidfd: int, number: signal.Signals) -> None:

@@ -116,13 +116,18 @@ def take_lock(lock: int) -> bool:
 
 def start_proxy(options: argparse.Namespace) -> tuple[rtpproxy, int]:
     """Return RTPProxy, running, and the UDP port on loopback where it takes commands."""
+    try:
+        free_port(options.host)  # RTPProxy itself would find out at the first call
+    except OSError as error:
+        sys.exit(f"relay: cannot listen on {options.host}: {error}")
     calls = (options.port_max - options.port_min) // 4
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = calls * _FILES_A_CALL + 200
     files = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
     for _ in range(_CONTROL_PORT_TRIES):
-        control_port = free_port()
+        # RTPProxy can listen on any free port, but not tell which.
+        control_port = free_port("127.0.0.1")
         try:
             proxy = rtpproxy(
                 port_min=options.port_min,
@@ -141,10 +146,14 @@ def start_proxy(options: argparse.Namespace) -> tuple[rtpproxy, int]:
     sys.exit(f"relay: cannot start on {options.host}, ports {options.port_min} to {options.port_max}")
 
 
-def free_port() -> int:
-    """Return a UDP port of loopback that is free now; RTPProxy cannot tell which one it took if asked for any."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
+def free_port(host: str) -> int:
+    """Return a UDP port of `host` that is free now.
+
+    Raises:
+        OSError: `host` is no address of this machine.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
 
