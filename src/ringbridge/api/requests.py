@@ -6,7 +6,7 @@ import asyncio
 import json
 from urllib.parse import parse_qsl, quote
 
-from litestar.types import Receive, Scope
+from litestar.types import Receive, ReceiveMessage, Scope
 
 from ringbridge.api.answers import Page
 from ringbridge.api.errors import HttpRefusal
@@ -90,27 +90,31 @@ class Request:
         announced = header(self.scope, b"content-length")
         if announced.isdigit() and int(announced) > limit:
             raise _too_large(limit, close=int(announced) > DRAIN_LIMIT_BYTES)
+        message = await self._receive()
+        if message["type"] == "http.request" and not message["more_body"] and len(message["body"]) <= limit:
+            return message["body"]
         try:
             async with asyncio.timeout(self._body_deadline_s):
-                return await self._read(limit)
+                return await self._read_on(message, limit)
         except TimeoutError as error:
             close = ((b"connection", b"close"),)
             raise HttpRefusal(408, "body-too-slow", "the body did not arrive in time", headers=close) from error
 
-    async def _read(self, limit: int) -> bytes:
+    async def _read_on(self, message: ReceiveMessage, limit: int) -> bytes:
         chunks: list[bytes] = []
-        size, more = 0, True
-        while more and size <= DRAIN_LIMIT_BYTES:
-            message = await self._receive()
+        size = 0
+        while True:
             if message["type"] != "http.request":
                 raise HttpRefusal(400, "incomplete-body", "the request ended before its body did")
             size += len(message["body"])
-            more = message["more_body"]
             if size <= limit:
                 chunks.append(message["body"])
+            if not message["more_body"] or size > DRAIN_LIMIT_BYTES:
+                break
+            message = await self._receive()
         if size > limit:
-            raise _too_large(limit, close=more)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            raise _too_large(limit, close=message["more_body"])
+        return b"".join(chunks)
 
     async def json_object(self, *, limit: int) -> dict[str, object]:
         """Return the body as a JSON object; numbers in it are `Number`, so that they can be taken as text.
@@ -212,7 +216,7 @@ def parse_json_object(body: bytes) -> dict[str, object]:
     if not body.strip():
         raise _malformed("the body is empty; a JSON object is expected")
     try:
-        value = _decode(body.decode("utf-8-sig"))
+        value = _decode(body.decode().removeprefix("\ufeff"))
     except UnicodeDecodeError as error:
         raise _malformed(f"not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:

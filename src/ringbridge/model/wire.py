@@ -255,7 +255,10 @@ def read_call_order(body: Mapping[str, object], *, domain: str, user: str, query
             ignored.remove(field.alias)
         if value is None and field.name == "call-id":
             value = query_call_id
-        texts[field.name] = _checked(field, value, faults)
+        if value is None and not field.required:
+            texts[field.name] = field.default
+        else:
+            texts[field.name] = _checked(field, value, faults)
     if faults:
         raise invalid(faults)
     orig = texts["call-orig-user"]
