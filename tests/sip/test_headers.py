@@ -73,6 +73,11 @@ def test_bad_vias(text: str) -> None:
     assert status_of(text, Via.parse) == 400
 
 
+@pytest.mark.parametrize("params", ["branch=a<b", "branch=a,b", 'branch=a"b"c', "branch=a b", "x=<y>", 'x="y'])
+def test_parameter_values_are_tokens_or_quoted(params: str) -> None:
+    assert status_of(params, parse_params) == 400
+
+
 def test_unsafe_via() -> None:
     with pytest.raises(UnsafeHeader, match="Via"):
         Via("UDP", "h\r\nX: y", None, {}).serialize()

@@ -20,6 +20,7 @@ _USUAL: Final = frozenset(
     ("tag", "branch", "rport", "received", "lr", "q", "expires", "transport", "+sip.instance", "reg-id", "ob", "maddr")
 )
 _PLAIN_VALUE: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~\[\]:]+")
+_NOT_IN_VALUE: Final = re.compile(r"[\s\"<>,]")
 _NAME: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _ITEM: Final = {
     ",": re.compile(r'[^,"<]++|"(?:[^"\\]++|\\.)*+"|<[^>]*+>|(,)', re.DOTALL),
@@ -94,7 +95,7 @@ def parse_params(text: str) -> dict[str, str | None]:
             if len(value) < 2 or value[-1] != '"':
                 raise ProtocolError(400, "Bad header parameter")
             value = unquote(value)
-        elif not value or " " in value:
+        elif not value or _NOT_IN_VALUE.search(value):
             raise ProtocolError(400, "Bad header parameter")
         params[name] = value
     return params
