@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
+from ringbridge.sip.endpoint_cancel import send_cancel
 from ringbridge.sip.endpoint_exchange import Exchange, Outcome, exchange_in_dialog, status_of
 from ringbridge.sip.endpoint_stack import Stack
 from ringbridge.sip.message import Request, Response
 from ringbridge.sip.peer import Peer
 from ringbridge.sip.server_transaction import ServerTransaction
 from ringbridge.sip.session import Action, Input, Session, State
-from ringbridge.sip.session_events import Ended, EndedBy, EndpointEvent
+from ringbridge.sip.session_events import Ended, EndedBy, EndpointEvent, Failed, Failure
 
 
 def finish(stack: Stack, session: Session, event: EndpointEvent, now: float) -> None:
@@ -70,7 +71,11 @@ def _on_bye_outcome(session: Session, exchange: Exchange, outcome: Outcome, _pee
 
 def _report_hung_up(stack: Stack, session: Session, status: int, now: float) -> None:
     """Tell of the end that our BYE made."""
-    if session.dead_status is not None:
+    event: EndpointEvent
+    if session.caller and not session.answered:
+        # A 200 crossed our CANCEL: the application never heard of an answer, and need not.
+        event = Failed(session, Failure.CANCELLED, 487, "Request Terminated", reason_header=session.reason_header)
+    elif session.dead_status is not None:
         event = Ended(session, EndedBy.TIMEOUT, session.dead_status)
     else:
         event = Ended(session, EndedBy.LOCAL, status, session.reason_header)
@@ -86,6 +91,9 @@ def receive_bye(stack: Stack, session: Session, transaction: ServerTransaction, 
             finish(stack, session, Ended(session, EndedBy.REMOTE, 200, reason), now)
         case Action.REFUSE_AS_CANCELLED:
             refuse_as_cancelled(stack, session, reason, now)
+        case Action.SEND_CANCEL:
+            session.reason_header = reason
+            send_cancel(stack, session, now)
         case Action.REPORT_HUNG_UP:
             _report_hung_up(stack, session, 200, now)  # the BYEs crossed: ours is as good as answered
         case _:

@@ -145,7 +145,8 @@ class Stack:
         match transaction.step(happened):
             case client.Action.PASS_UP | client.Action.ACK_AND_PASS_UP as action if response and source:
                 if before < client.State.ACCEPTED:
-                    self._settle_client(transaction, response, now)
+                    if before is client.State.CALLING or response.status >= 200:
+                        self._settle_client(transaction, response, now)
                     if action is client.Action.ACK_AND_PASS_UP:
                         self._acknowledge_refusal(transaction, response)
                 elif self._acknowledge_again(transaction, response):
@@ -182,16 +183,12 @@ class Stack:
     def _settle_client(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """Set the timers of the state that a response led to; drop what only a live transaction needs."""
         queue, timers = self.queue, self.timers
-        invite = transaction.table is client.INVITE_CLIENT
-        if response.status < 200:
-            if invite:
-                queue.cancel(transaction.resend)
-                queue.cancel(transaction.expiry)
-                transaction.resend = transaction.expiry = None
-            return
         queue.cancel(transaction.resend)
         queue.cancel(transaction.expiry)
         transaction.resend = transaction.expiry = None
+        if response.status < 200:
+            return
+        invite = transaction.table is client.INVITE_CLIENT
         self.pending.discard(transaction)
         transaction.data = b""
         reliable = transaction.peer.transport is not Transport.UDP

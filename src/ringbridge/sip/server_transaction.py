@@ -44,7 +44,7 @@ class Input(IntEnum):
     GIVE_UP = 7
     """Timer H: no ACK came for a refusal."""
     LINGERED = 8
-    """Timer I, J or L."""
+    """Timer I, J or L; for a request that the application never answered, Timer F of its sender."""
 
 
 class Action(IntEnum):
@@ -86,8 +86,10 @@ NON_INVITE_SERVER: Final[Table] = {
     (State.TRYING, Input.SEND_1XX): (State.PROCEEDING, Action.SEND),
     (State.TRYING, Input.SEND_2XX): (State.COMPLETED, Action.SEND),
     (State.TRYING, Input.SEND_REFUSAL): (State.COMPLETED, Action.SEND),
+    (State.TRYING, Input.LINGERED): (State.TERMINATED, Action.FORGET),
     (State.PROCEEDING, Input.REQUEST): (State.PROCEEDING, Action.RESEND),
     (State.PROCEEDING, Input.SEND_1XX): (State.PROCEEDING, Action.SEND),
+    (State.PROCEEDING, Input.LINGERED): (State.TERMINATED, Action.FORGET),
     (State.PROCEEDING, Input.SEND_2XX): (State.COMPLETED, Action.SEND),
     (State.PROCEEDING, Input.SEND_REFUSAL): (State.COMPLETED, Action.SEND),
     (State.COMPLETED, Input.REQUEST): (State.COMPLETED, Action.RESEND),
