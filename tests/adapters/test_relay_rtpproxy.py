@@ -275,6 +275,25 @@ async def test_a_lost_command_is_sent_again_with_the_same_cookie(client: Relay, 
     assert (session.host, session.orig_port, session.term_port) == ("198.51.100.1", 20000, 20004)
 
 
+async def test_a_lost_command_is_not_sent_again_once_a_later_one_has_replaced_it(
+    client: Relay, control: socket.socket
+) -> None:
+    session = RelaySession("c1", "198.51.100.1", 20000, 20004, "external")
+    playing = client.play(session, A, "us", payload_types=[0])
+    stopping = client.stop_play(session, A)
+    assert (await next_command(control))[1][:1] == b"P"
+    stop = await next_command(control)
+    assert await next_command(control) == stop  # sent again, and the prompt is not
+    cookie, command, sender = stop
+    assert command == b"S c1 o t"
+    control.sendto(cookie + b" 0\n", sender)
+    await stopping
+    with pytest.raises(RelayUnavailable):
+        await playing
+    with pytest.raises(BlockingIOError):
+        control.recv(2000)
+
+
 async def test_silence_is_unavailable_after_the_deadline(client: Relay) -> None:
     started = asyncio.get_running_loop().time()
     with pytest.raises(RelayUnavailable, match="no answer"):

@@ -5,7 +5,9 @@ again; RTPProxy keeps replies for a few seconds and answers a cookie that it kno
 done twice.
 
 Every method sends at once and returns a future, so several commands of a call can be under way together; awaiting them
-is only for who wants the outcome. RTPProxy works in the order of arrival.
+is only for who wants the outcome. RTPProxy works in the order of arrival. So that a retransmission cannot undo what
+came after it (a lost `play`, sent again after `stop_play`), a command is not sent again once a later one of the same
+kind went out for the same leg.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import asyncio
 import secrets
 import socket
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final, Generic, Protocol, Self, TypeVar
 
 from msgspec import Struct
@@ -27,6 +30,8 @@ RETRY_AFTER_S: Final = 0.2
 _MOST_BYTES: Final = 8192
 
 T = TypeVar("T")
+_Slot = tuple[str, str, Side]
+"""Commands of which only the latest counts: what kind, of which session, for which leg."""
 
 
 class RelayUnavailable(Exception):
@@ -58,6 +63,7 @@ class _Waiting(Protocol):
     """A `_Pending` of whatever type."""
 
     datagram: bytes
+    slot: _Slot | None
     retries_at: float
     gives_up_at: float
 
@@ -68,16 +74,22 @@ class _Waiting(Protocol):
 class _Pending(Generic[T]):
     """A command that waits for its reply."""
 
-    __slots__ = ("datagram", "gives_up_at", "read", "reply", "retries_at")
+    __slots__ = ("datagram", "gives_up_at", "read", "reply", "retries_at", "slot")
 
     def __init__(
-        self, datagram: bytes, read: Callable[[bytes], T], reply: asyncio.Future[T], *, now: float, deadline_s: float
+        self,
+        datagram: bytes,
+        read: Callable[[bytes], T],
+        reply: asyncio.Future[T],
+        slot: _Slot | None,
+        gives_up_at: float,
     ) -> None:
         self.datagram = datagram
         self.read = read
         self.reply = reply
-        self.retries_at = now + RETRY_AFTER_S
-        self.gives_up_at = now + deadline_s
+        self.slot = slot
+        self.retries_at = sent_at + RETRY_AFTER_S
+        self.gives_up_at = inf
 
     def settle(self, reply: bytes) -> None:
         if self.reply.done():
@@ -101,6 +113,7 @@ class Relay:
         self._deadline_s = deadline_s
         self._loop = asyncio.get_running_loop()
         self._pending: dict[bytes, _Waiting] = {}
+        self._latest: dict[_Slot, _Waiting] = {}
         self._count = 0
         self._sweep: asyncio.TimerHandle | None = None
         self._socket: socket.socket | None = None
@@ -151,6 +164,7 @@ class Relay:
             self._sweep.cancel()
             self._sweep = None
         pending, self._pending = self._pending, {}
+        self._latest.clear()
         for command in pending.values():
             command.fail(RelayUnavailable(why))
 
@@ -185,23 +199,24 @@ class Relay:
         Raises:
             ValueError: at once, if `host` is no IP address or `port` no port.
         """
-        return self._of(session, commands.set_remote(session, side, host, port), commands.read_port)
+        slot = ("remote", session.session_id, side)
+        return self._of(session, commands.set_remote(session, side, host, port), commands.read_port, slot=slot)
 
     def play(
         self, session: RelaySession, side: Side, prompt: str, *, payload_types: Sequence[int], loops: int = -1
     ) -> asyncio.Future[None]:
         """Let the leg on `side` hear a prompt (`us`, a name in the prompts folder) `loops` times, or until stopped.
 
-        The first of `payload_types` that the prompt exists in is used; refused if there is none. Await it before
-        `stop_play` is called.
+        The first of `payload_types` that the prompt exists in is used; refused if there is none.
         """
         path = f"{self._address.prompts}/{prompt}"
         command = commands.play(session, side, path, payload_types=payload_types, loops=loops)
-        return self._of(session, command, commands.read_ok)
+        return self._of(session, command, commands.read_ok, slot=("prompt", session.session_id, side))
 
     def stop_play(self, session: RelaySession, side: Side) -> asyncio.Future[None]:
         """End what `play` began; nothing happens if it has ended already."""
-        return self._of(session, commands.stop_play(session, side), commands.read_ok)
+        slot = ("prompt", session.session_id, side)
+        return self._of(session, commands.stop_play(session, side), commands.read_ok, slot=slot)
 
     def close(self, session: RelaySession) -> asyncio.Future[None]:
         """End a session; that it was gone already shows as `RelayRefused.is_gone`."""
@@ -221,24 +236,31 @@ class Relay:
 
     # --- transport ---------------------------------------------------------------------------------------------------
 
-    def _of(self, session: RelaySession, command: bytes, read: Callable[[bytes], T]) -> asyncio.Future[T]:
+    def _of(
+        self, session: RelaySession, command: bytes, read: Callable[[bytes], T], *, slot: _Slot | None = None
+    ) -> asyncio.Future[T]:
         """Send a command of a session, unless the session was lost with another instance."""
         if session.instance == self.instance:
-            return self._send(command, read)
+            return self._send(command, read, slot=slot)
         lost: asyncio.Future[T] = self._loop.create_future()
         lost.set_exception(RelayRefused(commands.Refusal.NO_SUCH_SESSION, command[:1].decode()))
         lost.exception()
         return lost
 
-    def _send(self, command: bytes, read: Callable[[bytes], T]) -> asyncio.Future[T]:
+    def _send(self, command: bytes, read: Callable[[bytes], T], *, slot: _Slot | None = None) -> asyncio.Future[T]:
         self._count += 1
         cookie = b"%s%d" % (self._prefix, self._count)
         reply: asyncio.Future[T] = self._loop.create_future()
         now = self._loop.time()
-        pending = _Pending(b"%s %s" % (cookie, command), read, reply, now=now, deadline_s=self._deadline_s)
+        pending = _Pending(b"%s %s" % (cookie, command), read, reply, slot, now)
+        pending.gives_up_at = now + self._deadline_s
         if self._socket is None:
             pending.fail(RelayUnavailable("the client is closed"))
             return reply
+        if slot is not None:
+            if earlier := self._latest.get(slot):
+                earlier.retries_at = inf
+            self._latest[slot] = pending
         self._pending[cookie] = pending
         self._transmit(pending.datagram)
         if self._sweep is None:
@@ -262,15 +284,22 @@ class Relay:
                 # Nothing more to read; or "connection refused": the relay may be on its way back, the deadline decides.
                 return
             cookie, _, reply = datagram.partition(b" ")
-            if pending := self._pending.pop(cookie, None):
+            if pending := self._take(cookie):
                 pending.settle(reply)
+
+    def _take(self, cookie: bytes) -> _Waiting | None:
+        """Return the command that waits under a cookie, which it does no longer."""
+        pending = self._pending.pop(cookie, None)
+        if pending is not None and pending.slot is not None and self._latest.get(pending.slot) is pending:
+            del self._latest[pending.slot]
+        return pending
 
     def _sweep_pending(self) -> None:
         """Send again what has waited long enough, and give up what has waited too long."""
         now = self._loop.time()
         for cookie, pending in list(self._pending.items()):
             if now >= pending.gives_up_at:
-                del self._pending[cookie]
+                self._take(cookie)
                 pending.fail(RelayUnavailable(f"no answer from the relay at {self._address.control}"))
             elif now >= pending.retries_at:
                 pending.retries_at = now + RETRY_AFTER_S

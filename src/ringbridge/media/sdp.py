@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from functools import lru_cache
-from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
@@ -148,19 +147,18 @@ def parse(body: bytes) -> Description:
     text = body.decode("utf-8", "replace").replace("\r\n", "\n").strip("\n")
     if _CONTROL.search(text):
         raise SdpError("control character in SDP")
-    lines = text.split("\n")
+    head, *streams = text.split("\nm=")
+    lines = head.split("\n")
     if lines[0].rstrip() != "v=0":
         raise SdpError("SDP does not begin with v=0")
-    starts = [index for index, line in enumerate(lines) if line[:2] == "m="]
-    if len(starts) > MAX_MEDIA:
-        raise SdpError(f"{len(starts)} m= lines; at most {MAX_MEDIA}")
-    session = _Section(lines[: starts[0]] if starts else lines)
+    if len(streams) > MAX_MEDIA:
+        raise SdpError(f"{len(streams)} m= lines; at most {MAX_MEDIA}")
+    session = _Section(lines)
     if session.origin is None:
         raise SdpError("SDP without o=")
-    sections = [lines[start:end] for start, end in pairwise([*starts, len(lines)])]
     return Description(
         origin=session.origin,
-        media=tuple([_media(section) for section in sections]),
+        media=tuple([_media(stream) for stream in streams]),
         address=session.address,
         direction=session.direction or Direction.SENDRECV,
         attributes=tuple(session.attributes),
@@ -207,38 +205,52 @@ class _Section:
             self.attributes.append((name, value))
 
 
-def _media(lines: list[str]) -> Media:
-    parts = lines[0][2:].split()
-    if not 4 <= len(parts) <= 3 + MAX_FORMATS:
-        raise SdpError(f"cannot read m= line: {lines[0][:60]!r}")
-    kind, port, proto, *formats = parts
-    section = _Section(lines[1:])
-    codecs: list[Codec] = []
-    if "RTP/" in proto:
-        rtpmaps, fmtps = section.rtpmaps, section.fmtps
-        for payload_type in formats:
-            codec = _codec(payload_type, rtpmaps.get(payload_type), fmtps.get(payload_type, ""))
-            if codec is not None:
-                codecs.append(codec)
+class _Stream(Struct, frozen=True):
+    """What an `m=` section says apart from its port: it is the same in every call of one telephone."""
+
+    formats: tuple[str, ...]
+    address: str | None
+    codecs: tuple[Codec, ...]
+    ptime_ms: int | None
+    direction: Direction | None
+    attributes: tuple[tuple[str, str], ...]
+
+
+def _media(section: str) -> Media:
+    line, _, rest = section.partition("\n")
+    parts = line.split(maxsplit=3)
+    if len(parts) != 4:
+        raise SdpError(f"cannot read m= line: {line[:60]!r}")
+    kind, port, proto, formats = parts
+    stream = _stream(formats, rest, "RTP/" in proto)
     return Media(
-        kind=kind.lower(),
-        port=_number(port.partition("/")[0], 0, 65535, "port"),
-        proto=proto,
-        formats=tuple(formats),
-        address=section.address,
-        codecs=tuple(codecs),
-        ptime_ms=section.ptime_ms,
-        direction=section.direction,
-        attributes=tuple(section.attributes),
+        kind.lower(),
+        _number(port.partition("/")[0], 0, 65535, "port"),
+        proto,
+        stream.formats,
+        stream.address,
+        stream.codecs,
+        stream.ptime_ms,
+        stream.direction,
+        stream.attributes,
     )
 
 
-@lru_cache(maxsize=512)
-def _codec(payload_type: str, encoding: str | None, fmtp: str) -> Codec | None:
-    """Return the codec of a payload type, or None where nothing says what it is.
+@lru_cache(maxsize=128)
+def _stream(formats_text: str, lines: str, is_rtp: bool) -> _Stream:  # noqa: FBT001  part of what is looked up
+    """Return what stands below an `m=` line; kept, since telephones say the same few over and over."""
+    formats = tuple(formats_text.split())
+    if len(formats) > MAX_FORMATS:
+        raise SdpError(f"{len(formats)} formats in a stream; at most {MAX_FORMATS}")
+    section = _Section(lines.split("\n") if lines else [])
+    rtpmaps, fmtps = section.rtpmaps, section.fmtps
+    found = [_codec(number, rtpmaps.get(number), fmtps.get(number, "")) for number in formats] if is_rtp else []
+    codecs = tuple([codec for codec in found if codec])
+    return _Stream(formats, section.address, codecs, section.ptime_ms, section.direction, tuple(section.attributes))
 
-    Kept, since telephones say the same few over and over, and reading them is most of the work.
-    """
+
+def _codec(payload_type: str, encoding: str | None, fmtp: str) -> Codec | None:
+    """Return the codec of a payload type, or None where nothing says what it is."""
     number = _number(payload_type, 0, 127, "payload type")
     if encoding is None:
         known = STATIC.get(number)
