@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 from ringbridge.model.events import CallerId, CallPlan, CallRequest, CallRequested, Target
 from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId, UserName
 
@@ -18,6 +21,13 @@ class TestClock:
 
     def now(self) -> float:
         return self.at
+
+
+async def until(condition: Callable[[], object], *, timeout_s: float = 5.0) -> None:
+    """Return when `condition` holds; fail when it does not within `timeout_s`."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)
 
 
 def target(name: str) -> Target:

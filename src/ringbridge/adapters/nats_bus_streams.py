@@ -19,6 +19,7 @@ from ringbridge.adapters.nats_bus_subjects import Stream
 
 OLDEST_SERVER = (2, 12, 3)
 STREAM_NOT_FOUND = 10059
+NOT_CLUSTERED = 10074  # "replicas > 1 not supported in non-clustered mode", with code 500
 ENGINES = "engines"
 LOCATION_MARKER_S = 60  # how long the notice of an expired location stays for replicas that were away
 DUPLICATES_S = 1  # not relied on, and each id remembered costs memory
@@ -187,7 +188,7 @@ class Streams:
                 continue
             if found.config is not None:
                 return faults_of(found.config, want)
-            if found.error is not None and found.error.code < 500:
+            if found.error is not None and (found.error.code < 500 or found.error.err_code == NOT_CLUSTERED):
                 raise UnfitBus([f"stream {want.name} cannot be made: {found.error.description}"])
             await asyncio.sleep(0.1)
 

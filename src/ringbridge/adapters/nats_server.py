@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 POLL_S = 0.005
 STOP_S = 1.0  # ending takes some 15 ms; then it is killed, which loses nothing that was flushed
 RESTART_PAUSE_S = 0.2
+LOCK_WAIT_S = 0.5  # a parent that was killed a moment ago still has it
 PR_SET_PDEATHSIG = 1
 
 
@@ -132,7 +133,7 @@ class NatsServer:
             ServerFailed: no program, no right to the folder, folder in use, or not ready in time.
         """
         program = find_program(self._settings.program)
-        self._lock = _locked(self._settings.data_dir)
+        self._lock = await _locked(self._settings.data_dir)
         try:
             await _end_orphan(self._pid_file, self._config_file)
             await self._launch(program)
@@ -240,19 +241,22 @@ class NatsServer:
             self._lock = None
 
 
-def _locked(folder: Path) -> int:
+async def _locked(folder: Path) -> int:
     """Make `folder` and hold its lock; the system lets go of it when we end, in whatever way."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ServerFailed(f"{folder} cannot be used: {error}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise ServerFailed(f"{folder} is in use by another running ringbridge") from error
-    return lock
+    for _ in range(int(LOCK_WAIT_S / POLL_S)):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            await asyncio.sleep(POLL_S)
+        else:
+            return lock
+    os.close(lock)
+    raise ServerFailed(f"{folder} is in use by another running ringbridge")
 
 
 async def _end_orphan(pid_file: Path, config_file: Path) -> None:

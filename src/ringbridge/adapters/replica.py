@@ -136,6 +136,11 @@ class Replica:
             group.create_task(self._commit_loop(), name="replica-commit")
             group.create_task(self._purge_loop(), name="replica-purge")
 
+    @property
+    def is_started(self) -> bool:
+        """Whether it knows where the store stands; before that nobody can wait for anything."""
+        return bool(self._cursors)
+
     async def caught_up(self, *, timeout_s: float) -> bool:
         """Return whether the store has, within `timeout_s`, what the bus held when the streams were joined."""
         try:
