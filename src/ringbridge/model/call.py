@@ -193,6 +193,11 @@ def _answered(call: Call, event: LegAnswered) -> Call:
     return _with_leg(call, leg, state=CallState.CONNECTED, joined_at=event.at)
 
 
+def _held_until(call: Call, at: float) -> float:
+    """Return the seconds on hold, with those up to `at`; a clock that stepped back takes none away."""
+    return call.held_s + max(0.0, at - call.held_since)
+
+
 def _updated(call: Call, event: LegUpdated) -> Call:
     leg = call.leg(event.leg_id)
     if leg is None or leg.state is LegState.RELEASED:
@@ -202,7 +207,7 @@ def _updated(call: Call, event: LegUpdated) -> Call:
     if held and call.state is CallState.CONNECTED:
         return replace(call, state=CallState.HELD, held_since=event.at)
     if not held and call.state is CallState.HELD:
-        return replace(call, state=CallState.CONNECTED, held_s=call.held_s + event.at - call.held_since, held_since=0.0)
+        return replace(call, state=CallState.CONNECTED, held_s=_held_until(call, event.at), held_since=0.0)
     return call
 
 
@@ -214,14 +219,13 @@ def _released(call: Call, event: LegReleased) -> Call:
 
 
 def _ended(call: Call, event: CallEnded) -> Call:
-    held_s = call.held_s + (event.at - call.held_since if call.held_since else 0.0)
     return replace(
         call,
         state=CallState.ENDED,
         ended_at=event.at,
         ended_by=event.ended_by,
         release=event.cause,
-        held_s=held_s,
+        held_s=_held_until(call, event.at) if call.held_since else call.held_s,
         held_since=0.0,
     )
 

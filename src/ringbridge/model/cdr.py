@@ -18,7 +18,7 @@ class Cdr(msgspec.Struct, frozen=True, rename="kebab"):
     call_id: str
     started_at: float
     ringing_at: float
-    """When the second leg first rang."""
+    """When the first phone of the second leg rang."""
     orig_answered_at: float
     answered_at: float
     """When both were joined."""
@@ -99,7 +99,9 @@ def cdr_of(call: Call) -> Cdr:
         user=call.user,
         call_id=call.call_id,
         started_at=call.requested_at,
-        ringing_at=term.ringing_at if term else 0.0,
+        ringing_at=min(
+            (leg.ringing_at for leg in call.legs if leg.side is Side.TERMINATION and leg.ringing_at), default=0
+        ),
         orig_answered_at=orig.answered_at if orig else 0.0,
         answered_at=call.joined_at,
         ended_at=call.ended_at,

@@ -216,4 +216,7 @@ def decode(data: bytes) -> list[CallEvent]:
     Raises:
         msgspec.DecodeError: `data` is not such a message.
     """
-    return _decoder.decode(data)
+    try:
+        return _decoder.decode(data)
+    except UnicodeDecodeError as bad:
+        raise msgspec.DecodeError(str(bad)) from bad
