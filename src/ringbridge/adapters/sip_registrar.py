@@ -24,7 +24,14 @@ from ringbridge.sip.digest import Ha1
 from ringbridge.sip.digest_server import DigestServer, Verdict, read_credentials
 from ringbridge.sip.errors import ProtocolError
 from ringbridge.sip.peer import Peer, Transport
-from ringbridge.sip.registrar import Binding, Registered, RegistrarRules, address_of_record, register
+from ringbridge.sip.registrar import (
+    Binding,
+    Registered,
+    RegistrarRules,
+    address_of_record,
+    check_register,
+    register,
+)
 from ringbridge.sip.session_events import IncomingRequest
 
 log = structlog.get_logger()
@@ -89,6 +96,9 @@ class SipRegistrar:
 
     async def _decide(self, event: IncomingRequest) -> Registered:
         request = event.request
+        malformed = check_register(request)
+        if malformed is not None:
+            raise malformed
         aor = address_of_record(request)
         domain, name = aor.host, aor.user or ""
         fields = read_credentials(request, domain)
