@@ -82,14 +82,16 @@ class _Pending(Generic[T]):
         read: Callable[[bytes], T],
         reply: asyncio.Future[T],
         slot: _Slot | None,
-        gives_up_at: float,
+        *,
+        now: float,
+        deadline_s: float,
     ) -> None:
         self.datagram = datagram
         self.read = read
         self.reply = reply
         self.slot = slot
-        self.retries_at = sent_at + RETRY_AFTER_S
-        self.gives_up_at = inf
+        self.retries_at = now + RETRY_AFTER_S
+        self.gives_up_at = now + deadline_s
 
     def settle(self, reply: bytes) -> None:
         if self.reply.done():
@@ -252,8 +254,7 @@ class Relay:
         cookie = b"%s%d" % (self._prefix, self._count)
         reply: asyncio.Future[T] = self._loop.create_future()
         now = self._loop.time()
-        pending = _Pending(b"%s %s" % (cookie, command), read, reply, slot, now)
-        pending.gives_up_at = now + self._deadline_s
+        pending = _Pending(b"%s %s" % (cookie, command), read, reply, slot, now=now, deadline_s=self._deadline_s)
         if self._socket is None:
             pending.fail(RelayUnavailable("the client is closed"))
             return reply
