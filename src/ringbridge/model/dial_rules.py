@@ -2,7 +2,8 @@
 
 A pattern is a URI such as `sip:1NXXNXXXXXX@*`. In it `X` is a digit 0–9, `N` 2–9, `Z` 1–9, `?` one character, `*`
 the rest; anything else is itself. A leading `+` makes no difference, in the pattern or in the number. The more
-specific rule goes first: more literal characters, then fewer wildcards; a rule for a source before one for all.
+specific rule goes first: more literal characters in the user part, then more classes, then fewer wildcards; a rule for
+a source before one for all. In the host only `*` and `?` are special. A pattern that is none matches nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 
 from ringbridge.model.directory import DialRule
 
-CLASSES = {"X": "[0-9]", "N": "[2-9]", "Z": "[1-9]", "?": "."}
+CLASSES = {"X": "[0-9]", "N": "[2-9]", "Z": "[1-9]", "?": "[^\\n]"}
 CAPTURED = "[*]"
 MAX_WILDCARDS = 3
 """More than this many `*` in one pattern would let matching time grow with a high power of the input's length."""
@@ -38,31 +39,40 @@ class Destination(msgspec.Struct, frozen=True):
     pattern: str
 
 
-def _without_plus(uri: str) -> str:
-    scheme, colon, rest = uri.partition(":")
+class _Parts(msgspec.Struct, frozen=True):
+    """A pattern or a URI, taken apart; without the `+` that makes no difference."""
+
+    scheme: str
+    user: str
+    host: str
+
+
+def _take_apart(text: str) -> _Parts:
+    scheme, colon, rest = text.partition(":")
     if not colon:
-        return uri.removeprefix("+")
-    return f"{scheme}:{rest.removeprefix('+')}"
+        scheme, rest = "sip", text
+    user, at, host = rest.removeprefix("+").partition("@")
+    return _Parts(scheme.lower(), user, host if at else "*")
+
+
+@lru_cache(maxsize=65_536)
+def _parts(pattern: str) -> _Parts:
+    return _take_apart(pattern)
 
 
 @lru_cache(maxsize=65_536)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    if pattern != "*" and ":" not in pattern:
-        pattern = f"sip:{pattern}"
-    user, at, host = _without_plus(pattern).partition("@")
-    if pattern.count("*") > MAX_WILDCARDS:
-        raise ValueError(f"a pattern has at most {MAX_WILDCARDS} '*'")
+    """Return what matches the user part, a line feed (no URI has one) and the host; group 1 is the first wildcard."""
+    parts = _parts(pattern)
+    user = "".join("([^\\n]*)" if one == "*" else CLASSES.get(one, re.escape(one)) for one in parts.user)
+    host = "".join("[^\\n]*" if one == "*" else CLASSES["?"] if one == "?" else re.escape(one) for one in parts.host)
+    return re.compile(f"{user}\n{host}")
 
-    def translated(part: str) -> str:
-        # `sip:` itself has no class letters; only digits' places do.
-        return "".join("(.*)" if one == "*" else CLASSES.get(one, re.escape(one)) for one in part)
 
-    scheme, _, number = user.partition(":")
-    head = f"{re.escape(scheme)}:{translated(number)}"
-    if pattern == "*":
-        return re.compile(r"(?:[a-z]+:)?(.*?)(?:@.*)?", re.DOTALL)
-    host_part = translated(host).replace("(.*)", ".*") if at else ".*"
-    return re.compile(f"{head}(?:@{host_part})?", re.DOTALL)
+def _matched(pattern: str, uri: _Parts) -> re.Match[str] | None:
+    if check_pattern(pattern) is not None or _parts(pattern).scheme != uri.scheme:
+        return None
+    return _compiled(pattern).fullmatch(f"{uri.user}\n{uri.host}")
 
 
 def check_pattern(pattern: str) -> str | None:
@@ -74,13 +84,13 @@ def check_pattern(pattern: str) -> str | None:
     return None
 
 
-def _specificity(rule: DialRule) -> tuple[int, int, int, int, str]:
-    pattern = rule.dail_rule_matching_to_uri
-    wildcards = pattern.count("*")
-    classes = sum(pattern.count(letter) for letter in CLASSES)
-    literals = len(pattern) - wildcards - classes
+def _specificity(rule: DialRule) -> tuple[int, int, int, int, int, str]:
+    parts = _parts(rule.dail_rule_matching_to_uri)
+    wildcards = parts.user.count("*")
+    classes = sum(parts.user.count(letter) for letter in CLASSES)
+    literals = len(parts.user) - wildcards - classes
     from_any = 1 if rule.dail_rule_matching_from_uri in ("*", "") else 0
-    return (-literals, -classes, wildcards, from_any, rule.dialrule)
+    return (-literals, -classes, wildcards, from_any, -len(parts.host.replace("*", "")), rule.dialrule)
 
 
 def match(rules: Iterable[DialRule], *, to_uri: str, from_uri: str, application: str) -> Match | None:
@@ -89,15 +99,14 @@ def match(rules: Iterable[DialRule], *, to_uri: str, from_uri: str, application:
     Rules that carry the request's `application` are tried first, then those that carry none of their own
     (contract §3 `dial-rule-application`); inside each, the more specific first.
     """
-    to_uri, from_uri = _without_plus(to_uri), _without_plus(from_uri)
+    to_parts, from_parts = _take_apart(to_uri), _take_apart(from_uri)
     enabled = sorted((rule for rule in rules if rule.enabled == "yes"), key=_specificity)
     asked = [rule for rule in enabled if rule.dial_rule_application == application]
     for rule in (*asked, *(rule for rule in enabled if rule.dial_rule_application != application)):
-        found = _compiled(rule.dail_rule_matching_to_uri).fullmatch(to_uri)
-        if found is None or _compiled(rule.dail_rule_matching_from_uri or "*").fullmatch(from_uri) is None:
+        found = _matched(rule.dail_rule_matching_to_uri, to_parts)
+        if found is None or _matched(rule.dail_rule_matching_from_uri or "*", from_parts) is None:
             continue
-        user = to_uri.partition(":")[2].partition("@")[0]
-        return Match(rule, found.group(1) if found.groups() else user)
+        return Match(rule, found.group(1) if found.groups() else to_parts.user)
     return None
 
 
@@ -111,7 +120,7 @@ def translate(found: Match, *, dialled: str, domain: str) -> Destination:
         return template.replace(CAPTURED, found.captured).replace("<OwnDomain>", domain)
 
     user = rule.dial_rule_translation_destination_user
-    wildcard = "*" in rule.dail_rule_matching_to_uri.partition("@")[0]
+    wildcard = "*" in _parts(rule.dail_rule_matching_to_uri).user
     return Destination(
         application=rule.dial_rule_application,
         parameter=rule.dial_rule_parameter.replace("<OwnDomain>", domain),
