@@ -50,7 +50,10 @@ class ClusterSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where the server keeps its files and listens. `port` 0 takes any and keeps it over restarts."""
+    """Where the server keeps its files and listens. `port` 0 takes any and keeps it over restarts.
+
+    `restarts` is whether it is started again when it dies.
+    """
 
     data_dir: Path
     name: str = "ringbridge"
@@ -59,6 +62,7 @@ class ServerSettings:
     ready_within_s: float = 10.0
     password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     cluster: ClusterSettings | None = None
+    restarts: bool = True
 
 
 def find_program(program: Path | None) -> Path:
@@ -214,6 +218,8 @@ class NatsServer:
             if self._process is not None:
                 status = await self._process.wait()
                 log.error("nats_server_died", status=status)
+                if not self._settings.restarts:
+                    return
             try:
                 await self._launch(program)
             except ServerFailed as error:
@@ -243,11 +249,7 @@ class NatsServer:
 
 async def _locked(folder: Path) -> int:
     """Make `folder` and hold its lock; the system lets go of it when we end, in whatever way."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ServerFailed(f"{folder} cannot be used: {error}") from error
+    lock = _lock_file(folder)
     for _ in range(int(LOCK_WAIT_S / POLL_S)):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -257,6 +259,14 @@ async def _locked(folder: Path) -> int:
             return lock
     os.close(lock)
     raise ServerFailed(f"{folder} is in use by another running ringbridge")
+
+
+def _lock_file(folder: Path) -> int:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ServerFailed(f"{folder} cannot be used: {error}") from error
 
 
 async def _end_orphan(pid_file: Path, config_file: Path) -> None:
