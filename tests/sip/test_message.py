@@ -192,6 +192,9 @@ def test_response_copies_what_the_rfc_says() -> None:
     trying = response_to(invite, 100)
     assert (trying.to.tag, trying.first("Timestamp"), trying.first("Record-Route")) == (None, "54", None)
     assert response_to(invite, 486).lines("Record-Route") == []
+    register = read(samples.REGISTER)
+    register.add("Record-Route", "<sip:p;lr>")
+    assert response_to(register, 200).lines("Record-Route") == []
     assert response_to(read(samples.BYE), 200, to_tag="other").to.tag == "9fxced76sl"
     assert response_to(invite, 499).reason == "Bad Request"
 

@@ -17,6 +17,7 @@ PEER = Peer(Transport.UDP, "198.51.100.7", 40000)
 TCP = Peer(Transport.TCP, "192.0.2.5", 50001)
 WS = Peer(Transport.WS, "192.0.2.5", 50001)
 NOW = 1_000_000.0
+DATE = ("Date", "Mon, 12 Jan 1970 13:46:40 GMT")
 
 
 def message(*headers: tuple[str, str], call_id: str = "c1", cseq: int = 1, to: str = "<sip:1001@Demo>") -> Request:
@@ -34,6 +35,10 @@ def bind(
     text: str, *headers: tuple[str, str], cseq: int = 1, call_id: str = "c1", current: tuple[Binding, ...] = ()
 ) -> Registered:
     return register(message(("Contact", text), *headers, cseq=cseq, call_id=call_id), current, peer=PEER, now=NOW)
+
+
+def contacts(decided: Registered) -> list[str]:
+    return [value for name, value in decided.headers if name == "Contact"]
 
 
 def test_a_contact_is_bound_with_all_that_is_needed_to_reach_it() -> None:
@@ -60,6 +65,7 @@ def test_a_contact_is_bound_with_all_that_is_needed_to_reach_it() -> None:
         ("Contact", '<sip:1001@10.0.0.5:5062;line=x>;expires=600;q=0.5;+sip.instance="<urn:uuid:1>"'),
         ("Path", "<sip:edge;lr>"),
         ("Path", "<sip:edge2;lr>"),
+        DATE,
     )
     answer = response_to(message(), decided.status, headers=decided.headers).serialize()
     assert b";expires=600" in answer
@@ -102,7 +108,7 @@ def test_query_lists_what_is_bound() -> None:
     current = bind("<sip:a@b>;q=0.1").write
     decided = register(message(), current, peer=PEER, now=NOW + 0.4)
     assert (decided.status, decided.write, decided.delete) == (200, (), ())
-    assert decided.headers == (("Contact", "<sip:a@b>;expires=3600;q=0.1"),)
+    assert decided.headers == (("Contact", "<sip:a@b>;expires=3600;q=0.1"), DATE)
 
 
 def test_renewal_takes_the_place_of_the_old_binding() -> None:
@@ -112,21 +118,21 @@ def test_renewal_takes_the_place_of_the_old_binding() -> None:
     assert decided.delete == current
     same = bind("<sip:a@b>;expires=100", cseq=2, current=current)
     assert (len(same.write), same.delete) == (1, ())
-    assert len(same.headers) == 1
+    assert len(contacts(same)) == 1
 
 
 def test_zero_removes_one_and_leaves_the_others() -> None:
     current = bind("<sip:a@b>").write + bind("<sip:a@c>", call_id="c2").write
     decided = bind("<sip:a@b>;expires=0", cseq=2, current=current)
     assert (decided.write, decided.delete) == ((), current[:1])
-    assert [value for _, value in decided.headers] == ["<sip:a@c>;expires=3600"]
+    assert contacts(decided) == ["<sip:a@c>;expires=3600"]
     assert bind("<sip:nobody@b>;expires=0", cseq=3, current=current).delete == ()
 
 
 def test_star_removes_all() -> None:
     current = bind("<sip:a@b>").write + bind("<sip:a@c>", call_id="c2").write
     decided = bind("*", ("Expires", "0"), cseq=2, current=current)
-    assert (decided.status, decided.write, decided.delete, decided.headers) == (200, (), current, ())
+    assert (decided.status, decided.write, decided.delete, decided.headers) == (200, (), current, (DATE,))
 
 
 @pytest.mark.parametrize(
@@ -177,7 +183,7 @@ def test_expired_bindings_are_swept() -> None:
     current = bind("<sip:a@b>;expires=60").write
     decided = register(message(("Contact", "<sip:a@c>"), cseq=2), current, peer=PEER, now=NOW + 60)
     assert decided.delete == current
-    assert len(decided.headers) == 1
+    assert len(contacts(decided)) == 1
 
 
 def test_the_oldest_contacts_give_way_above_the_limit() -> None:
@@ -186,7 +192,7 @@ def test_the_oldest_contacts_give_way_above_the_limit() -> None:
         current += bind(f"<sip:a@h:{port}>;expires={port}", call_id=str(port), current=current).write
     decided = bind("<sip:a@h:6000>;expires=60", call_id="new", current=current)
     assert [each.contact for each in decided.delete] == ["sip:a@h:5001"]
-    assert len(decided.headers) == 10
+    assert len(contacts(decided)) == 10
     many = ", ".join(f"<sip:a@h:{port}>" for port in range(1, 12))
     assert bind(many).status == 403
 

@@ -80,8 +80,8 @@ class DigestServer:
     def check(self, fields: AuthFields | None, ha1: Ha1 | None, method: str, realm: str, now: float) -> Verdict:
         """Judge what `read_credentials` returned; `ha1` is the user's secret, None for an unknown user.
 
-        RFC 3261 §22.4: the `uri` field may differ from the Request-URI (a proxy may have rewritten that), so it is
-        hashed but not compared; the replay window stands against its reuse.
+        RFC 3261 §22.4 item 6: the `uri` field may differ from the Request-URI, a proxy may have rewritten that: it
+        is hashed but not compared. The replay window stands against its reuse.
         """
         if fields is None or (algorithm := fields.algorithm) not in self._algorithms or algorithm is None:
             return Verdict.MISSING

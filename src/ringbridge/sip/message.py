@@ -42,6 +42,7 @@ _FOLD: Final = re.compile(r"\r\n[ \t]+")
 _QUOTED_CONTROL: Final = re.compile(r"\\[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _UNFIT: Final = re.compile(r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 _CONTROLS: Final = bytes([*range(10), 11, 12, *range(14, 32), 127])
+_DIALOG_FORMING: Final = frozenset(("INVITE", "SUBSCRIBE", "REFER"))
 _VERSION: Final = re.compile(r" (SIP/[0-9]+\.[0-9]+) *$", re.IGNORECASE)
 _STATUS: Final = re.compile(r"[1-6][0-9][0-9]")
 _SINGLE: Final = ("From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type")
@@ -114,8 +115,8 @@ def response_to(
 ) -> Response:
     """Return a response with what RFC 3261 §8.2.6.2 has it copy; also to a request that could hardly be read.
 
-    `to_tag` is added if the request's To has none. Record-Route is copied where a dialog may come of it (§12.1.1),
-    Timestamp into a 100 (§8.2.6.1).
+    `to_tag` is added if the request's To has none. Record-Route is copied where a dialog may come of it (§12.1.1; to a
+    REGISTER it must not be, §10.3), Timestamp into a 100 (§8.2.6.1).
     """
     copied = []
     wanted = {"From", "To", "Call-ID", "CSeq"}  # one of each, also when the request had two
@@ -125,7 +126,9 @@ def response_to(
         elif name in wanted:
             wanted.remove(name)
             copied.append((name, value if name != "To" else _tagged(request, value, to_tag)))
-        elif (name == "Record-Route" and 100 < status < 300) or (name == "Timestamp" and status == 100):
+        elif (name == "Record-Route" and 100 < status < 300 and request.method in _DIALOG_FORMING) or (
+            name == "Timestamp" and status == 100
+        ):
             copied.append((name, value))
     return Response(status, reason_phrase(status) if reason is None else reason, [*copied, *headers], body)
 
@@ -168,7 +171,7 @@ def parse(data: bytes, limits: Limits = DEFAULT) -> Request | Response:
         if isinstance(message, Response):
             raise ProtocolError(None, error.reason) from None
         if message.method == "ACK" or message.first("Via") is None:
-            # RFC 3261 §17.1.1.3: nothing answers an ACK. Without a Via, nobody could match an answer (§18.1.2).
+            # RFC 3261 §22.1: an ACK takes no response. Without a Via, nobody could match one (§18.1.2).
             raise ProtocolError(None, error.reason) from None
         error.request = message
         raise

@@ -11,6 +11,7 @@ kept beside it, and is the target whenever the Contact does not itself lead ther
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from email.utils import formatdate
 from typing import Final
 
 from msgspec import Struct
@@ -21,7 +22,7 @@ from ringbridge.sip.message import Request
 from ringbridge.sip.peer import Peer, Transport
 from ringbridge.sip.uri import NameAddress, Uri
 
-_FALLBACK_EXPIRES_S: Final = 3600  # RFC 3261 §20.10: what a malformed expires parameter means
+_FALLBACK_EXPIRES_S: Final = 3600  # RFC 3261 §10.2: what a malformed expires parameter means
 _LONGEST_REFUSABLE_S: Final = 3600  # RFC 3261 §10.3: 423 is only for less than an hour
 
 
@@ -83,6 +84,9 @@ class Registered:
 def address_of_record(request: Request) -> Uri:
     """Return whom a REGISTER is about: the To URI (RFC 3261 §10.3 step 5).
 
+    Deviates: that step has it compared with the domain of the Request-URI. Phones that were given our address as the
+    registrar put that there; whose domain it is, and whether we have it, the To alone says.
+
     Raises:
         ProtocolError: 400, not a SIP URI, or without a user.
     """
@@ -123,6 +127,8 @@ def register(
 ) -> Registered:
     """Decide about a REGISTER whose sender has been authenticated; `current` are the bindings of its `aor`.
 
+    `now` is in epoch seconds: it becomes the Date of the answer.
+
     Refusals: 400 (malformed, or `*` misused), 423 with Min-Expires, 403 (too many contacts), 500 (older than what the
     same Call-ID has registered).
     """
@@ -130,7 +136,7 @@ def register(
     expired = tuple(binding for binding in current if binding.expires_at <= now)
     try:
         if request.lines("Contact") == ["*"]:
-            decided = _unregister_all(request, live)
+            decided = _unregister_all(request, live, now)
         else:
             decided = _update(request, live, peer=peer, now=now, rules=rules)
     except ProtocolError as fault:
@@ -138,12 +144,12 @@ def register(
     return replace(decided, delete=decided.delete + expired)
 
 
-def _unregister_all(request: Request, live: list[Binding]) -> Registered:
+def _unregister_all(request: Request, live: list[Binding], now: float) -> Registered:
     if request.first("Expires") is None or request.expires != 0:
         raise ProtocolError(400, "Contact: * needs Expires: 0")
     for binding in live:
         _check_order(request, binding)
-    return Registered(200, "OK", delete=tuple(live))
+    return Registered(200, "OK", _answer(request, [], (), now), delete=tuple(live))
 
 
 def _check_order(request: Request, binding: Binding) -> None:
@@ -262,6 +268,7 @@ def _answer(
             raise ProtocolError(400, "Bad Contact in REGISTER") from None
     if "path" in (option.lower() for option in request.tokens("Supported")):
         headers += [("Path", value) for value in path]
+    headers.append(("Date", formatdate(now, usegmt=True)))  # §10.3 step 8: phones set their clock by it
     return tuple(headers)
 
 

@@ -263,7 +263,7 @@ def _parse_address(text: str) -> NameAddress:
 def _parse_addr_spec(text: str) -> NameAddress:
     uri, semicolon, params = text.partition(";")
     uri = uri.strip()
-    # RFC 3261 §20.10: a URI with a comma, question mark or semicolon must be in angle brackets.
+    # RFC 3261 §20: a URI with a comma, question mark or semicolon must be in angle brackets.
     if _SHAPE.fullmatch(uri) is None or "," in uri or "?" in uri:
         raise ProtocolError(400, "Bad address")
     return NameAddress("", uri, parse_params(params) if semicolon else _NO_PARAMS)

@@ -2,9 +2,8 @@
 
 `refusals` are the statuses that a stateless look at the message may answer with (`message.parse`, then
 `validation.validate_request`, then `registrar.check_register` for a REGISTER); `accepted` says whether passing is right
-too. A message with neither is discarded. `answers` is what may come back on a real socket from a user agent and
-registrar that knows none of the users: empty means nothing, or only a provisional response and what the application
-decides. `stream_closes`: over TCP the connection ends.
+too. A message with neither is discarded. `answers` is how a user agent and registrar that knows none of the users may
+answer what it accepts; empty: whatever the application decides. `stream_closes`: over TCP the connection ends.
 """
 
 from dataclasses import dataclass
@@ -20,9 +19,17 @@ class Expectation:
     answers: frozenset[int] = frozenset()
     stream_closes: bool = False
 
+    def permits(self, final: int | None) -> bool:
+        """Whether this final status, or no final response at all (None), is right on a real socket."""
+        if final in self.refusals:
+            return True
+        if not self.accepted:
+            return final is None and not self.refusals
+        return not self.answers or final in self.answers
+
 
 def _refused(*statuses: int, tolerated: bool = False, stream_closes: bool = False) -> Expectation:
-    return Expectation(frozenset(statuses), tolerated, frozenset(statuses), stream_closes)
+    return Expectation(frozenset(statuses), tolerated, stream_closes=stream_closes)
 
 
 def _accepted(*answers: int) -> Expectation:
