@@ -215,3 +215,9 @@ async def test_the_request_id_is_echoed_if_it_is_one(client: httpx.AsyncClient, 
     answer = await client.post(CALLS, json={}, headers={"x-request-id": sent})
     assert (answer.headers["x-request-id"] == sent) is echoed
     assert answer.json()["request-id"] == answer.headers["x-request-id"]
+
+
+async def test_options_names_every_method_of_a_path(client: httpx.AsyncClient) -> None:
+    answer = await client.options(CALLS)
+    assert answer.status_code == 204
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "POST", "OPTIONS"}

@@ -67,15 +67,16 @@ class _Served:
         return await self._operation.handle(mine)
 
 
-def _route(operation: Operation, gate: Gate, parts: ApiParts) -> HTTPRouteHandler:
-    served = _Served(operation, gate, parts)
+def _route(path: str, operations: Sequence[Operation], gate: Gate, parts: ApiParts) -> HTTPRouteHandler:
+    """Return the route of a path with all its methods: one, so that `Allow` names them all."""
+    by_method = {operation.method: _Served(operation, gate, parts) for operation in operations}
 
     async def handler(request: LitestarRequestT) -> ASGIApp:
-        return await served.handle(request)
+        return await by_method[request.scope["method"]].handle(request)
 
-    path = operation.path.replace("{call-id}", "{call_id:str}")
+    path = path.replace("{call-id}", "{call_id:str}")
     path = path.replace("{domain}", "{domain:str}").replace("{user}", "{user:str}")
-    return HTTPRouteHandler(path, http_method=operation.method, name=operation.name, status_code=200)(handler)
+    return HTTPRouteHandler(path, http_method=list(by_method), status_code=200)(handler)
 
 
 def _on_http_exception(request: LitestarRequestT, error: HTTPException) -> Response[bytes]:
@@ -131,8 +132,11 @@ def create_app(parts: ApiParts) -> ASGIApp:
     operations.append(_document_operation(operations, parts))
     keys = Keys(parts.store, parts.clock, cache_s=parts.settings.key_cache_s)
     gate = Gate(parts.store, keys)
+    by_path: dict[str, list[Operation]] = {}
+    for operation in operations:
+        by_path.setdefault(operation.path, []).append(operation)
     app = Litestar(
-        [_route(operation, gate, parts) for operation in operations],
+        [_route(path, served, gate, parts) for path, served in by_path.items()],
         exception_handlers={HTTPException: _on_http_exception, Exception: _on_bug},
         openapi_config=None,
         logging_config=None,

@@ -25,12 +25,12 @@ YES_NO: Final[Schema] = {"type": "string", "enum": ["yes", "no"]}
 
 
 def _field_schema(field: Field) -> Schema:
+    # Real clients send numbers where text is meant; null is the same as absent where the field may be absent.
     schema: Schema = {"description": field.description, "examples": [field.example]}
     if field.default:
         schema["default"] = field.default
     if field.enum:
-        return schema | {"type": "string", "enum": list(field.enum)}
-    # Real clients send numbers where text is meant; null is the same as absent where the field may be absent.
+        return schema | {"type": ["string", "null"], "enum": [*field.enum, None]}
     kinds = ["string", "integer"] if field.required else ["string", "integer", "null"]
     schema |= {"type": kinds, "maxLength": field.max_length, "minimum": 0}
     if field.required:
