@@ -161,7 +161,7 @@ def test_call_over_tcp_stays_on_its_connection() -> None:
 def test_phone_behind_nat_is_reached_where_its_answer_came_from() -> None:
     rig = Rig()
     outside = Peer(Transport.UDP, "198.51.100.7", 30123)
-    session, invite = rig.invite(outside)
+    _, invite = rig.invite(outside)
     rig.reply(invite, 200, sdp=OTHER_SDP, peer=outside, contact="<sip:1001@192.168.1.20:5060>")
     ack = rig.sent_request("ACK")
     assert rig.destinations == [outside]

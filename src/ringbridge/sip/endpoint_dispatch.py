@@ -140,6 +140,7 @@ def refuse_stateless(stack: Stack, request: Request, peer: Peer, status: int, re
     if request.method == "ACK":
         return
     try:
+        request.stamp(peer)
         destination = reply_peer(request, peer)
     except ProtocolError:
         destination = peer
