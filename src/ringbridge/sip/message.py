@@ -165,7 +165,7 @@ def parse(data: bytes, limits: Limits = DEFAULT) -> Request | Response:
     message.body = body
     try:
         if faults:
-            raise faults[0]
+            raise faults.pop(0)  # not left in the frame that its traceback holds: that would be a cycle
         _check(message)
     except ProtocolError as error:
         if isinstance(message, Response):
