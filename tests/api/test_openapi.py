@@ -22,7 +22,7 @@ from ringbridge.api.openapi import openapi_document
 from ringbridge.api.server import ApiServer
 from tests.api.world import World, running_world
 
-EXAMPLES = 12
+EXAMPLES = 8
 """Of each operation and mode: what fits into seconds; longer runs belong to a tool, not to every test run."""
 
 

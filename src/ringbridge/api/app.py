@@ -69,14 +69,14 @@ class _Served:
 
 def _route(path: str, operations: Sequence[Operation], gate: Gate, parts: ApiParts) -> HTTPRouteHandler:
     """Return the route of a path with all its methods: one, so that `Allow` names them all."""
-    by_method = {operation.method: _Served(operation, gate, parts) for operation in operations}
+    by_method: dict[str, _Served] = {operation.method: _Served(operation, gate, parts) for operation in operations}
 
     async def handler(request: LitestarRequestT) -> ASGIApp:
         return await by_method[request.scope["method"]].handle(request)
 
     path = path.replace("{call-id}", "{call_id:str}")
     path = path.replace("{domain}", "{domain:str}").replace("{user}", "{user:str}")
-    return HTTPRouteHandler(path, http_method=list(by_method), status_code=200)(handler)
+    return HTTPRouteHandler(path, http_method=[operation.method for operation in operations], status_code=200)(handler)
 
 
 def _on_http_exception(request: LitestarRequestT, error: HTTPException) -> Response[bytes]:

@@ -116,14 +116,13 @@ class _Reader:
 
     def read_domain(self, raw: dict[str, object], path: str) -> str:
         domain = read_record(Domain, raw, path, self.faults, also=LISTS)
-        if domain is None:
-            return ""
         self.add(domain, path)
-        name = domain.domain
+        # What stands inside a faulty domain is read all the same, for its own faults.
+        name = domain.domain if domain else str(raw.get("domain", ""))
         given = {"domain": name}
         for item, at in self.objects(raw, "connections", path):
             self.add(read_record(Connection, item, at, self.faults, given=given), at)
-        plan = domain.dial_plan or name
+        plan = (domain.dial_plan if domain else "") or name
         for item, at in self.objects(raw, "dialrules", path):
             defaults = {"dial-rule-dial-plan": plan, "dialrule": str(item.get("dail-rule-matching-to-uri", ""))}
             self.add(read_record(DialRule, defaults | item, at, self.faults, given=given), at)
@@ -136,16 +135,15 @@ class _Reader:
 
     def read_user(self, raw: dict[str, object], path: str, domain: str) -> None:
         user = read_record(User, raw, path, self.faults, given={"domain": domain}, also=("devices", "api-keys"))
-        if user is None:
-            return
         self.add(user, path)
-        given = {"domain": domain, "user": user.user}
+        name = user.user if user else str(raw.get("user", ""))
+        given = {"domain": domain, "user": name}
         password_name = "device-sip-registration-password"  # noqa: S105 - the field's name on the wire
         for item, at in self.objects(raw, "devices", path):
             device = read_record(Device, item, at, self.faults, given=given, also=(password_name,))
             if device is not None:
                 self.add(self._with_password(device, item.get(password_name), f"{at}.{password_name}"), at)
-        self.read_keys(raw, path, domain=domain, user=user.user)
+        self.read_keys(raw, path, domain=domain, user=name)
 
     def _with_password(self, device: Device, password: object, path: str) -> Device:
         if password is None:

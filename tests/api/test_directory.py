@@ -1,0 +1,276 @@
+"""The directory as a document: PUT makes it match, GET exports it."""
+
+from __future__ import annotations
+
+from hashlib import md5
+from typing import Any
+
+import httpx
+import pytest
+
+from ringbridge.model.directory import Connection, Device, DialRule, PhoneNumber, User
+from ringbridge.model.keys import is_well_formed
+from tests.api.world import World
+
+PATH = "/ringbridge/v1/directory"
+
+
+def acme() -> dict[str, Any]:
+    """Return a document with one of everything."""
+    return {
+        "domains": [
+            {
+                "domain": "acme",
+                "description": "Acme",
+                "caller-id-number": "+45 70 10 10 10",
+                "users": [
+                    {
+                        "user": "1001",
+                        "name-first-name": "Ada",
+                        "ring-no-answer-timeout-seconds": "25",
+                        "devices": [
+                            {
+                                "device": "1001",
+                                "device-sip-registration-password": "secret-one",
+                                "auto-answer-enabled": True,
+                            }
+                        ],
+                        "api-keys": [{"description": "click-to-call of the CRM"}],
+                    },
+                    {"user": 1002},
+                ],
+                "phonenumbers": [{"phonenumber": "+45 7010-2030", "user": "1002"}],
+                "dialrules": [
+                    {
+                        "dail-rule-matching-to-uri": "sip:XXXXXXXX@*",
+                        "dial-rule-application": "to-connection",
+                        "dial-rule-parameter": "carrier",
+                    }
+                ],
+                "connections": [
+                    {
+                        "connection-orig-match-pattern": "carrier",
+                        "connection-address": "127.0.0.1:5070",
+                        "connection-sip-registration-username": "acme",
+                        "connection-sip-registration-password": "trunk-secret",
+                    }
+                ],
+            }
+        ]
+    }
+
+
+@pytest.fixture
+async def put(world: World) -> Any:
+    async def send(document: dict[str, Any], *, key: str | None = None, query: str = "") -> httpx.Response:
+        async with world.client(world.super_key if key is None else key) as client:
+            return await client.put(PATH + query, json=document)
+
+    return send
+
+
+async def test_a_document_is_applied_in_full_and_said(world: World, put: Any) -> None:
+    answer = await put(acme())
+    assert answer.status_code == 200, answer.text
+    changes = {(change["action"], change["kind"], change["key"]) for change in answer.json()["changes"]}
+    assert changes == {
+        ("create", "domain", "acme"),
+        ("create", "connection", "acme/carrier"),
+        ("create", "dialrule", "acme/acme/sip:XXXXXXXX@*"),
+        ("create", "user", "acme/1001"),
+        ("create", "user", "acme/1002"),
+        ("create", "device", "acme/1001"),
+        ("create", "phonenumber", "acme/4570102030"),
+        ("create", "apikey", "acme/1001/click-to-call of the CRM"),
+    }
+    user = await world.store.user("acme", "1001")
+    assert isinstance(user, User)
+    assert user.ring_no_answer_timeout_seconds == 25
+    device = await world.store.device("acme", "1001")
+    assert isinstance(device, Device)
+    assert (device.user, device.auto_answer_enabled) == ("1001", "yes")
+    assert device.ha1_md5 == md5(b"1001:acme:secret-one", usedforsecurity=False).hexdigest()
+    assert len(device.ha1_sha256) == 64
+    assert "secret" not in repr(device)
+    assert isinstance((await world.store.phone_numbers("acme"))[0], PhoneNumber)
+    assert isinstance((await world.store.dial_rules("acme", "acme"))[0], DialRule)
+
+
+async def test_a_new_key_works_at_once_and_is_shown_once(world: World, put: Any) -> None:
+    (key,) = (await put(acme())).json()["keys"]
+    assert is_well_formed(key["key"])
+    assert key["key"].startswith("nsu_")
+    async with world.client(key["key"]) as client:
+        assert (await client.get("/ns-api/v2/domains/~/users/~/calls")).status_code == 200
+    again = (await put(acme())).json()
+    assert again["keys"] == []
+    record = await world.store.api_key(key["key-id"])
+    assert record is not None
+    assert record.key_sha256 not in (key["key"], "")
+
+
+async def test_applying_twice_changes_nothing(world: World, put: Any) -> None:
+    await put(acme())
+    writes = world.writes
+    answer = await put(acme())
+    assert answer.json()["changes"] == []
+    assert world.writes == writes
+
+
+async def test_a_dry_run_says_the_same_and_writes_nothing(world: World, put: Any) -> None:
+    said = (await put(acme(), query="?dry-run=yes")).json()
+    assert world.writes == 0
+    assert said["dry-run"] is True
+    assert said["keys"] == []
+    done = (await put(acme())).json()
+    assert said["changes"] == done["changes"]
+
+
+async def test_export_then_apply_changes_nothing(world: World, put: Any) -> None:
+    await put(acme())
+    async with world.client(world.super_key) as client:
+        exported = await client.get(PATH)
+    assert "secret" not in exported.text
+    assert "ha1" not in exported.text
+    answer = await put(exported.json())
+    assert answer.json()["changes"] == [], answer.text
+
+
+async def test_updates_name_the_fields_and_the_rest_is_deleted(world: World, put: Any) -> None:
+    await put(acme())
+    document = acme()
+    domain = document["domains"][0]
+    domain["users"][0]["devices"][0]["device-sip-registration-password"] = "another"
+    domain["users"][0]["name-last-name"] = "Lovelace"
+    domain["phonenumbers"] = []
+    del domain["users"][1]
+    changes = (await put(document)).json()["changes"]
+    assert changes == [
+        {"action": "update", "kind": "user", "key": "acme/1001", "fields": ["name-last-name"]},
+        {
+            "action": "update",
+            "kind": "device",
+            "key": "acme/1001",
+            "fields": ["device-sip-registration-password"],
+        },
+        {"action": "delete", "kind": "phonenumber", "key": "acme/4570102030"},
+        {"action": "delete", "kind": "user", "key": "acme/1002"},
+    ]
+    assert await world.store.user("acme", "1002") is None
+    connection = await world.store.connection("acme", "carrier")
+    assert isinstance(connection, Connection)
+    assert connection.connection_sip_registration_password == "trunk-secret"
+
+
+async def test_other_domains_are_left_alone_unless_pruned(world: World, put: Any) -> None:
+    await put(acme())
+    assert (await put({"domains": []})).json()["changes"] == []
+    assert await world.store.domain("acme") is not None
+    said = (await put({"domains": [], "prune": "yes"}, query="?dry-run=yes")).json()["changes"]
+    assert ("delete", "domain", "acme") in {(one["action"], one["kind"], one["key"]) for one in said}
+    assert (await put({"domains": [], "prune": "yes"})).status_code == 200
+    assert await world.store.domain("acme") is None
+    assert [one for one in await world.store.records("apikey") if one.domain == "acme"] == []
+
+
+async def test_keys_that_a_place_does_not_list_are_left_alone(world: World, put: Any) -> None:
+    await put(acme())
+    document = acme()
+    del document["domains"][0]["users"][0]["api-keys"]
+    assert (await put(document)).json()["changes"] == []
+    document["domains"][0]["users"][0]["api-keys"] = []
+    assert [one["action"] for one in (await put(document)).json()["changes"]] == ["delete"]
+
+
+async def test_keys_without_a_domain_are_for_super_users(world: World, put: Any) -> None:
+    answer = await put({"api-keys": [{"description": "the operator's own key"}]})
+    (key,) = answer.json()["keys"]
+    assert key["key"].startswith("nss_")
+    async with world.client(key["key"]) as client:
+        assert (await client.get("/ns-api/v2/domains/demo/calls")).status_code == 200
+
+
+async def test_every_fault_of_a_document_is_named_by_its_path(world: World, put: Any) -> None:
+    document = acme()
+    domain = document["domains"][0]
+    domain["users"][0]["user-scope"] = "Emperor"
+    domain["users"][0]["devices"][0]["device"] = "a b"
+    domain["users"][0]["api-keys"][0]["description"] = "short"
+    domain["users"].append({"user": "1002", "colour": "red"})
+    domain["phonenumbers"][0]["user"] = "1999"
+    domain["connections"][0]["connection-address"] = "no address"
+    domain["dialrules"][0]["dial-rule-parameter"] = "nowhere"
+    domain["description"] = "two\r\nlines"
+    domain["dialrules"].append({"dail-rule-matching-to-uri": "sip:1*2*3*4*@*"})
+    document["domain"] = []
+    document["domains"].append(7)
+    document["prune"] = "perhaps"
+    answer = await put(document)
+    assert answer.status_code == 400
+    assert {error["field"]: error["code"] for error in answer.json()["errors"]} == {
+        "domain": "unknown-field",
+        "domains[0].description": "control-character",
+        "domains[0].users[0].user-scope": "bad-value",
+        "domains[0].users[0].devices[0].device": "bad-value",
+        "domains[0].users[0].api-keys[0].description": "too-short",
+        "domains[0].users[2].colour": "unknown-field",
+        "domains[0].phonenumbers[0].user": "unknown-user",
+        "domains[0].dialrules[0].dial-rule-parameter": "unknown-connection",
+        "domains[0].dialrules[1].dail-rule-matching-to-uri": "bad-value",
+        "domains[0].connections[0].connection-address": "bad-value",
+        "domains[1]": "wrong-type",
+        "prune": "not-one-of",
+    }
+    assert world.writes == 0
+
+
+async def test_a_new_device_needs_a_password(put: Any) -> None:
+    document = acme()
+    del document["domains"][0]["users"][0]["devices"][0]["device-sip-registration-password"]
+    answer = await put(document)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "domains[0].users[0].devices[0].device-sip-registration-password"
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({"domains": [{"domain": "other"}]}, "domains[0].domain"),
+        ({"domains": [{"domain": "new"}]}, "domains[0].domain"),
+        ({"domains": [{"domain": "demo"}], "prune": "yes"}, "prune"),
+        ({"api-keys": [{"description": "the operator's own key"}]}, "api-keys"),
+        ({"domains": [{"domain": "demo", "reseller": "acme"}]}, "domains[0].reseller"),
+        (
+            {"domains": [{"domain": "demo", "users": [{"user": "1", "user-scope": "Super User"}]}]},
+            "domains[0].users[0].user-scope",
+        ),
+        (
+            {"domains": [{"domain": "demo", "api-keys": [{"description": "a wider key", "user-scope": "Reseller"}]}]},
+            "domains[0].api-keys[0].description",
+        ),
+    ],
+)
+async def test_a_manager_changes_only_the_own_domain_and_grants_nothing_wider(
+    world: World, put: Any, document: dict[str, Any], field: str
+) -> None:
+    answer = await put(document, key=world.manager_key)
+    assert answer.status_code in (400, 403)
+    assert field in [error["field"] for error in answer.json()["errors"]]
+    assert world.writes == 0
+
+
+async def test_a_manager_exports_and_applies_the_own_domain(world: World, put: Any) -> None:
+    async with world.client(world.manager_key) as client:
+        document = (await client.get(PATH)).json()
+    assert [domain["domain"] for domain in document["domains"]] == ["demo"]
+    assert (await put(document, key=world.manager_key)).json()["changes"] == []
+    async with world.client(world.manager_key) as client:  # the key that asked was not deleted with the rest
+        assert (await client.get(PATH)).status_code == 200
+
+
+async def test_two_appliers_of_one_name_conflict(world: World, put: Any) -> None:
+    world.feed.hold()
+    assert (await put({"domains": [{"domain": "race"}]})).status_code == 200
+    answer = await put({"domains": [{"domain": "race"}]})
+    assert answer.status_code == 409
+    world.feed.go_on()
