@@ -48,10 +48,12 @@ def cause_text(cause: ReleaseCause | None) -> str:
 
 
 def _of_leg(leg: Leg) -> list[tuple[float, Step, str]]:
+    # The ACK's time is the endpoint's own, the answer's is when it was taken note of, a little later.
+    answered_at = min(leg.answered_at, leg.acked_at or leg.answered_at)
     steps = [
         (leg.invited_at, Step.INVITE, leg.target.label),
         (leg.ringing_at, Step.RINGING, "early media" if leg.early_media else ""),
-        (leg.answered_at, Step.ANSWERED, leg.codec),
+        (answered_at, Step.ANSWERED, leg.codec),
         (leg.acked_at, Step.ACK, ""),
     ]
     if leg.state is LegState.RELEASED:

@@ -190,7 +190,11 @@ class Line:
         self.rtp = rtp
         if self._behaviour.record is not None:
             rtp.record_all()
+        rtp.on_stream = self._heard_stream
         self._start(self._listen(rtp))
+
+    def _heard_stream(self, ssrc: int) -> None:
+        self._tell(PhoneEventKind.FIRST_AUDIO, f"first RTP packet of stream {ssrc:08x}", ssrc=ssrc)
 
     def _take_answer(self, sdp: bytes) -> None:
         if not self._awaits_answer or self._local is None:
@@ -217,10 +221,7 @@ class Line:
         self.rtp.play(sound(self._behaviour, codec.payload_type))
 
     async def _listen(self, rtp: RtpParty) -> None:
-        loop = asyncio.get_running_loop()
         await rtp.hearing.wait()
-        at = time.time() - (loop.time() - (rtp.first_received_at or loop.time()))
-        self._tell(PhoneEventKind.FIRST_AUDIO, f"first RTP packet on port {rtp.port}", at=at)
         before: tuple[float, ...] = ()
         while True:
             await asyncio.sleep(_TONE_POLL_S)
@@ -245,16 +246,17 @@ class Line:
         task.add_done_callback(self._tasks.discard)
 
     def _tell(
-        self, kind: PhoneEventKind, detail: str = "", *, at: float | None = None, tones_hz: tuple[float, ...] = ()
+        self, kind: PhoneEventKind, detail: str = "", *, tones_hz: tuple[float, ...] = (), ssrc: int | None = None
     ) -> None:
         self._report(
             PhoneEvent(
                 kind=kind,
-                at=time.time() if at is None else at,
+                at=time.time(),
                 detail=detail,
                 call=self.number,
                 sip_call_id=self.session.sip_call_id,
                 tones_hz=tones_hz,
+                ssrc=ssrc,
             )
         )
 

@@ -93,7 +93,10 @@ class Phone:
             RegistrationRefused: the registrar says no.
             TimeoutError: nothing is decided after `deadline_s` seconds.
         """
-        await asyncio.wait_for(self._registered.wait(), deadline_s)
+        try:
+            await asyncio.wait_for(self._registered.wait(), deadline_s)
+        except TimeoutError:
+            raise TimeoutError(f"no answer from the registrar within {deadline_s:g} s") from None
         if self._refusal is not None:
             raise self._refusal
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import Final, Self, cast
 
@@ -43,13 +43,14 @@ class RtpParty(asyncio.DatagramProtocol):
         self._next_frame = 0
         self._timer: asyncio.TimerHandle | None = None
         self._due_at = 0.0
-        self._ssrc = ssrc
+        self.ssrc = ssrc
         self._sequence = ssrc & 0x7FFF
         self._timestamp = (ssrc * 7919) & 0x7FFFFFFF
         self._is_first = True
         self._heard: deque[tuple[int, bytes]] = deque(maxlen=_HEARD_FRAMES)
         self._last_sequence: int | None = None
         self._last_event: int | None = None
+        self._heard_ssrc: int | None = None
         self.host = ""
         self.port = 0
         self.sent = 0
@@ -61,6 +62,8 @@ class RtpParty(asyncio.DatagramProtocol):
         self.last_received_at: float | None = None
         self.hearing = asyncio.Event()
         """Set with the first packet that comes in."""
+        self.on_stream: Callable[[int], None] | None = None
+        """Told the SSRC of each new stream, at its first packet: a prompt of the relay, then the other party."""
         self.digits = ""
         """DTMF heard as telephone-events (RFC 4733), in order."""
 
@@ -140,7 +143,7 @@ class RtpParty(asyncio.DatagramProtocol):
         # RFC 3551 §4.1: the marker stands on the first packet after silence.
         payload_type = self._codec.payload_type | (_MARKER if self._is_first else 0)
         self._sequence = (self._sequence + 1) & 0xFFFF
-        header = _HEADER.pack(_VERSION_2, payload_type, self._sequence, self._timestamp, self._ssrc)
+        header = _HEADER.pack(_VERSION_2, payload_type, self._sequence, self._timestamp, self.ssrc)
         self._transport.sendto(header + frame, self._remote)
         self._is_first = False
         self.sent += 1
@@ -186,7 +189,7 @@ class RtpParty(asyncio.DatagramProtocol):
         if len(data) < _HEADER.size or data[0] >> 6 != 2:
             return
         now = self._loop.time()
-        flags, marked_type, sequence, timestamp, _ssrc = _HEADER.unpack_from(data)
+        flags, marked_type, sequence, timestamp, ssrc = _HEADER.unpack_from(data)
         payload_type = marked_type & 0x7F
         payload = data[_HEADER.size + 4 * (flags & 0x0F) :]
         if payload_type == self._event_payload_type:
@@ -201,6 +204,10 @@ class RtpParty(asyncio.DatagramProtocol):
             self.first_received_at = now
             self.hearing.set()
         self._count_lost(sequence)
+        if ssrc != self._heard_ssrc:
+            self._heard_ssrc = ssrc
+            if self.on_stream is not None:
+                self.on_stream(ssrc)
 
     def error_received(self, exc: Exception) -> None:
         """Pass over ICMP errors: the other side is not there yet, or no longer (RFC 3550 has no answer to them)."""

@@ -83,7 +83,7 @@ class PhoneEventKind(StrEnum):
     CALL_FAILED = "call-failed"
     """It was refused, or never answered."""
     FIRST_AUDIO = "first-audio"
-    """The first RTP packet of the other side."""
+    """The first RTP packet of a stream: the relay's ringback, then the other side."""
     TONE = "tone"
     """Another tone than before is heard."""
     REINVITED = "reinvited"
@@ -108,6 +108,8 @@ class PhoneEvent:
     sip_call_id: str = ""
     tones_hz: tuple[float, ...] = ()
     """For TONE: what is heard."""
+    ssrc: int | None = None
+    """For FIRST_AUDIO: which stream."""
 
 
 Listener: TypeAlias = Callable[[PhoneEvent], None]
