@@ -1,8 +1,10 @@
+import ast
 from pathlib import Path
 
 import msgspec
 import pytest
 
+import ringbridge
 from ringbridge.config import Config, ConfigError, Durability, LogLevel, Role, find_file, load
 
 
@@ -206,6 +208,19 @@ def test_tree_cannot_be_changed() -> None:
 def test_public_addresses_follow_the_nearest_that_is_given(overrides: dict[str, object], sip: str, media: str) -> None:
     config = load(overrides=overrides, environ={})
     assert (config.sip_address, config.media_address) == (sip, media)
+
+
+def test_every_field_is_read_somewhere() -> None:
+    package = Path(ringbridge.__file__).parent
+    read = {
+        node.attr
+        for path in package.rglob("*.py")
+        if path.parent.name != "config"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    for section in msgspec.structs.fields(Config):
+        assert {entry.name for entry in msgspec.structs.fields(section.type)} - read == set()
 
 
 def test_every_number_of_time_or_size_has_its_unit_in_its_name() -> None:

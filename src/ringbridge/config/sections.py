@@ -64,8 +64,6 @@ class NodeConfig(Section, frozen=True):
     """Folder of everything kept on disk; the platform's own, so that no right beyond the user's is needed."""
     roles: Annotated[frozenset[Role], Meta(min_length=1)] = frozenset(Role)
     """Parts that run here; all, because one machine is how everybody begins."""
-    stop_deadline_s: Seconds = 1.5
-    """Seconds for an orderly end before children are killed; below the two seconds that Ctrl-C may take."""
 
 
 class HttpConfig(Section, frozen=True):
@@ -120,7 +118,8 @@ class BusConfig(Section, frozen=True):
     url: (
         Annotated[str, Meta(pattern=r"^(nats|tls)://[^\s,]+(,(nats|tls)://[^\s,]+)*\Z", extra={"secret": True})] | None
     ) = None
-    """Servers, comma-separated; may hold a password. None: a server of our own, as a child process with its files in `data_dir`."""
+    """Servers, comma-separated; may hold a password. None: a server of our own, a child process with its files in
+    `data_dir`."""
     nats_server: Path | None = None
     """The `nats-server` program to start. None: the one that is installed with us."""
     durability: Durability = Durability.STRICT
@@ -143,8 +142,8 @@ class StoreConfig(Section, frozen=True):
 class RelayConfig(Section, frozen=True):
     """The media relay."""
 
-    address: Annotated[str, Meta(pattern=r"^(unix:/.+|udp:[A-Za-z0-9.-]+:\d{1,5})\Z")] | None = None
-    """Control socket of an external rtpproxy, `unix:/path` or `udp:host:port`. None: a relay process of our own."""
+    address: Annotated[str, Meta(pattern=r"^udp:[A-Za-z0-9.-]+:\d{1,5}\Z")] | None = None
+    """Control socket of an external rtpproxy, `udp:host:port`. None: a relay process of our own."""
     host: Host | None = None
     """Address for RTP, as it stands in SDP. None: `sip.public_address`, else `sip.host`."""
     port_min: Annotated[int, Meta(ge=1024, le=65535)] = 16384
@@ -155,8 +154,11 @@ class RelayConfig(Section, frozen=True):
     """Seconds for the answer to one command; on one machine it takes a millisecond."""
     idle_exit_s: Seconds = 60.0
     """Seconds until our own relay ends when left behind without calls and commands; longer than an engine's restart."""
-    media_timeout_s: Seconds = 60.0
-    """Seconds without a packet from either leg before the relay gives up; on hold a phone may be silent a while."""
+    media_timeout_s: Seconds = 3600.0
+    """Seconds without a packet from either leg before the relay drops a call's media: what an engine that never came
+    back leaves behind. Phones on hold send nothing, and nor does anybody while a phone rings: far longer than those."""
+    prompts: Annotated[str, Meta(pattern=r"^[!-~]*\Z")] = ""
+    """Folder of ringback prompts on the machine of an external relay (`address`); empty: it plays none."""
 
 
 class CallsConfig(Section, frozen=True):
@@ -172,8 +174,6 @@ class CallsConfig(Section, frozen=True):
     """Seconds after which an answered call is ended; no talk lasts so long, a lost BYE does."""
     sync_wait_s: Seconds = 2.0
     """Seconds that `synchronous: yes` waits for the local copy before it answers 202 instead of 200."""
-    claim_deadline_s: Seconds = 5.0
-    """Seconds that an engine has to claim a request before the bus offers it to another."""
 
 
 class LogConfig(Section, frozen=True):
