@@ -11,6 +11,7 @@ from ringbridge.model.events import (
     CallBarred,
     CallClaimed,
     CallEnded,
+    CallEnding,
     CallEvent,
     EndRequested,
     LegAnswered,
@@ -35,6 +36,7 @@ EVENT: st.SearchStrategy[CallEvent] = st.one_of(
     st.builds(LegUpdated, LEG, DIALOG, AT, st.booleans()),
     st.builds(LegReleased, LEG, st.just(HUNG_UP), AT),
     st.builds(EndRequested, st.just("somebody"), AT),
+    st.builds(CallEnding, st.just(HUNG_UP), st.just("origination"), AT),
     st.builds(CallEnded, st.just(HUNG_UP), st.just("origination"), AT),
 )
 BATCHES = st.lists(st.lists(EVENT, min_size=1, max_size=4), max_size=12)

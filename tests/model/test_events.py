@@ -13,6 +13,7 @@ from ringbridge.model.events import (
     CallBarred,
     CallClaimed,
     CallEnded,
+    CallEnding,
     CallEvent,
     EndRequested,
     LegAnswered,
@@ -38,6 +39,7 @@ ONE_OF_EACH: list[CallEvent] = [
     LegUpdated(LegId("o1"), dialog=b"", at=1.0, held=True),
     LegReleased(LegId("o1"), CAUSE, at=1.0),
     EndRequested("key 1 é", at=1.0),
+    CallEnding(CAUSE, "origination", at=1.0),
     CallEnded(CAUSE, "termination", at=1.0),
 ]
 

@@ -36,6 +36,7 @@ from ringbridge.model.call import Call, CallState, Leg, LegState, Side, fold_one
 from ringbridge.model.events import (
     CallClaimed,
     CallEnded,
+    CallEnding,
     CallEvent,
     CallPlan,
     EndRequested,
@@ -74,7 +75,7 @@ class Controller:
         self._plan: CallPlan = call.plan
         self.node = node
         self._events: list[CallEvent] = []
-        self._ending: tuple[ReleaseCause, str] | None = None
+        self._ending: tuple[ReleaseCause, str] | None = (call.ending, call.ending_by) if call.ending else None
 
     # --- 1. claim and dial the first leg ------------------------------------------------------------------------------
 
@@ -149,7 +150,8 @@ class Controller:
         if leg is None or leg.state not in (LegState.INVITED, LegState.RINGING):
             return []
         actions: list[Action] = []
-        if leg.side is Side.TERMINATION and (leg.state is LegState.INVITED or signal.early_media):
+        heard = leg.side is Side.TERMINATION and self._ending is None and self._hears_ringback()
+        if heard and (leg.state is LegState.INVITED or signal.early_media):
             actions.append(Ringback(on=not signal.early_media))
         if leg.state is LegState.INVITED:
             self._record(LegRinging(leg.leg_id, now, signal.early_media))
@@ -160,16 +162,12 @@ class Controller:
         if leg is None or leg.state in (LegState.ANSWERED, LegState.RELEASED):
             return []
         side = leg.side
-        first = self.call.answered(side) is None
-        orphan = side is Side.TERMINATION and self.call.answered(Side.ORIGINATION) is None
-        self._record(
-            LegAnswered(leg.leg_id, signal.dialog, signal.codec, now, signal.acked_at, signal.remote_media)
-            if first and not orphan and not self._ending
-            else LegReleased(leg.leg_id, release.ANSWERED_ELSEWHERE, now)
-        )
-        if self.call.answered(side) is None or not first:
+        if self._ending or self.call.answered(side) is not None:
             # Too late: another phone won, or the call is on its way out. The 200 is already ACKed; a BYE ends it.
-            return [Release(leg.leg_id, release.ANSWERED_ELSEWHERE), *self._settle(now)]
+            cause = self._leg_cause(leg, *self._ending) if self._ending else release.ANSWERED_ELSEWHERE
+            self._record(LegReleased(leg.leg_id, cause, now))
+            return [Release(leg.leg_id, cause), *self._settle(now)]
+        self._record(LegAnswered(leg.leg_id, signal.dialog, signal.codec, now, signal.acked_at, signal.remote_media))
         losers: list[Action] = [Release(one.leg_id, release.ANSWERED_ELSEWHERE) for one in self.call.pending(side)]
         if side is Side.ORIGINATION:
             return [*losers, StopTimer(Timer.RING_ORIGINATION), *self._flush(), Prepare(Side.TERMINATION)]
@@ -218,13 +216,18 @@ class Controller:
         """A clock ran out."""
         match timer:
             case Timer.RING_ORIGINATION:
-                return self._end(release.RING_TIMEOUT, Side.ORIGINATION.value, now)
+                return self._on_ring_timeout(Side.ORIGINATION, now)
             case Timer.RING_TERMINATION:
-                return self._end(release.RING_TIMEOUT, Side.TERMINATION.value, now)
+                return self._on_ring_timeout(Side.TERMINATION, now)
             case Timer.MAX_DURATION:
                 return self._end(release.CALL_TOO_LONG, "system", now)
             case _:
                 assert_never(timer)
+
+    def _on_ring_timeout(self, side: Side, now: float) -> list[Action]:
+        if self.call.answered(side) is not None:
+            return []  # the answer was first; the clock had run out before it could be stopped
+        return self._end(release.RING_TIMEOUT, side.value, now)
 
     def request_end(self, by: str, now: float) -> list[Action]:
         """Somebody wants the call over (DELETE). The wish is stored first, so that no crash forgets it."""
@@ -239,11 +242,13 @@ class Controller:
 
     def give_up(self, cause: ReleaseCause, now: float) -> list[Action]:
         """End the call at once, whatever its legs do: a bug hit it, and its legs were told to end already."""
+        if self.call.is_over:
+            return [*self._flush(), Finish()]
         self._ending = (cause, "system")
         for leg in self.call.legs:
             if leg.state is not LegState.RELEASED:
                 self._record(LegReleased(leg.leg_id, cause, now))
-        return [] if self.call.is_over else self._settle(now)
+        return self._settle(now)
 
     # --- 4. after a restart -------------------------------------------------------------------------------------------
 
@@ -252,6 +257,8 @@ class Controller:
         call = self.call
         if call.is_over:
             return [Finish()]
+        if self._ending is not None:
+            return self._end(*self._ending, now)
         if call.end_requested_by:
             return self._end(self._delete_cause(), "system", now)
         orig, term = call.answered(Side.ORIGINATION), call.answered(Side.TERMINATION)
@@ -300,9 +307,13 @@ class Controller:
 
     def _settle(self, now: float) -> list[Action]:
         """Publish; and once no leg is left, end the call."""
-        if self._ending is None or any(leg.state is not LegState.RELEASED for leg in self.call.legs):
+        if self._ending is None:
             return self._flush()
         cause, ended_by = self._ending
+        if any(leg.state is not LegState.RELEASED for leg in self.call.legs):
+            if self.call.ending is None:
+                self._record(CallEnding(cause, ended_by, now))
+            return self._flush()
         self._record(CallEnded(cause, ended_by, now))
         return [*(StopTimer(timer) for timer in Timer), *self._flush(), Finish()]
 
@@ -314,13 +325,15 @@ class Controller:
         return release.OTHER_LEG_ENDED
 
     def _side_cause(self, side: Side) -> ReleaseCause:
-        causes = [leg.cause for leg in self.call.legs if leg.side is side and leg.cause is not None]
+        legs = [leg for leg in self.call.legs if leg.side is side and leg.cause is not None]
+        causes = [leg.cause for leg in legs if leg.cause is not None]
         if not causes:
             return release.ENGINE_RESTARTED
+        if any(leg.answered_at for leg in legs):
+            was_up = next(leg.cause for leg in legs if leg.answered_at)
+            return was_up if was_up and self.call.joined_at else release.CALLER_GAVE_UP
         ranked = [cause for cause in causes if cause.result in CAUSE_RANK]
-        if ranked:
-            return min(ranked, key=lambda cause: CAUSE_RANK.index(cause.result))
-        return causes[-1] if self.call.joined_at else release.CALLER_GAVE_UP
+        return min(ranked, key=lambda cause: CAUSE_RANK.index(cause.result), default=causes[-1])
 
     def _delete_cause(self) -> ReleaseCause:
         return release.DELETED_WHILE_UP if self.call.joined_at else release.DELETED

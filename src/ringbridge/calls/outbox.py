@@ -7,7 +7,7 @@ is that of the one before, so the bus itself refuses a deposed owner's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ringbridge.calls.ports import Bus
 from ringbridge.model.errors import BusUnavailable, Conflict
@@ -19,7 +19,10 @@ RETRY_S = 0.5
 
 
 class Outbox:
-    """Stores a call's events. `deposed` is set when the bus said that somebody else owns the call now."""
+    """Stores a call's events. `deposed` is set when the bus said that somebody else owns the call now.
+
+    `on_deposed` is called at that moment, since it may be long before anybody asks whether all is stored.
+    """
 
     def __init__(self, bus: Bus, domain: DomainName, call_id: CallId, *, after: int) -> None:
         self._bus = bus
@@ -29,6 +32,7 @@ class Outbox:
         self._pending: list[CallEvent] = []
         self._sending: asyncio.Task[None] | None = None
         self.deposed = False
+        self.on_deposed: Callable[[], None] = lambda: None
 
     def put(self, events: Sequence[CallEvent]) -> None:
         """Take events; they are sent in the background."""
@@ -36,21 +40,38 @@ class Outbox:
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._send())
 
+    async def store(self, events: Sequence[CallEvent]) -> None:
+        """Take events and return when they and all before them are stored.
+
+        Raises:
+            Conflict: this engine no longer owns the call.
+        """
+        if self._sending is None or self._sending.done():
+            self._pending.extend(events)
+            await self._send()  # the caller's own task: one for each message would cost more than the message
+        else:
+            self.put(events)
+        await self.stored()
+
     async def stored(self) -> None:
         """Return when everything put so far is stored.
 
         Raises:
             Conflict: this engine no longer owns the call.
+            Exception: a bug kept it from being stored; whatever depends on it must not go on.
         """
         while self._sending is not None and not self._sending.done():
-            await asyncio.wait({self._sending})
+            await asyncio.shield(self._sending)
+        if self._sending is not None and not self._sending.cancelled():
+            self._sending.result()
         if self.deposed:
             raise Conflict("another engine owns the call")
 
     async def _send(self) -> None:
         while self._pending and not self.deposed:
-            batch, self._pending = self._pending, []
+            batch = self._pending.copy()
             await self._store(batch)
+            del self._pending[: len(batch)]  # not before: what a bug kept from being stored goes with what comes next
 
     async def _store(self, batch: list[CallEvent]) -> None:
         while True:
@@ -61,6 +82,7 @@ class Outbox:
                 await asyncio.sleep(RETRY_S)
             except Conflict:
                 self.deposed = True
+                self.on_deposed()
                 return
             else:
                 return

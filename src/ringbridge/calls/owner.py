@@ -18,6 +18,10 @@ log = structlog.get_logger()
 
 CLAIMS_AT_ONCE = 256
 """Claims being stored at one time; each waits a bus round trip, so this bounds memory, not speed."""
+LAG_CHECK_S = 0.05
+LAG_BUSY_S = 0.15
+"""An event loop that comes this much too late is overloaded. New calls then wait on the bus, where another engine can
+take them, while those that run get all of the CPU: else all would miss their deadlines together."""
 STOP_TIMEOUT_S = 1.2
 """How long a stopping engine waits for BYEs and last events; the whole program stops within two seconds."""
 
@@ -36,6 +40,8 @@ class Owner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._at_ease = asyncio.Event()
+        self._at_ease.set()
         engine.listen(self._on_signal)
 
     @property
@@ -50,6 +56,7 @@ class Owner:
         self._serving = [
             asyncio.create_task(self._bus.claims(self._take, at_most=CLAIMS_AT_ONCE)),
             asyncio.create_task(self._bus.serve_commands(self._node, self._on_command)),
+            asyncio.create_task(self._watch_lag()),
         ]
 
     async def stop(self) -> None:
@@ -66,12 +73,26 @@ class Owner:
 
     async def _resume(self, call: Call) -> None:
         log.info("call_resumed", call_id=call.call_id, domain=call.domain, state=call.state.value)
-        await self._engine.restore(call.session_id, call.domain, call.legs)
-        self._begin(call, resumed=True)
+        await asyncio.shield(self._begin(call, resumed=True).claimed)
+
+    async def _watch_lag(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_CHECK_S
+            await asyncio.sleep(LAG_CHECK_S)
+            if loop.time() - due > LAG_BUSY_S:
+                self._at_ease.clear()
+            else:
+                self._at_ease.set()
 
     async def _take(self, claimable: Claimable) -> None:
+        await self._at_ease.wait()
         requested = claimable.requested
-        if self._stopping or requested.session_id in self._runs:
+        run = self._runs.get(requested.session_id)
+        if run is not None and run.claimed.done():
+            claimable.done()
+            return
+        if self._stopping or run is not None:
             claimable.again(1.0)
             return
         call = fold(None, [requested], claimable.sequence)
@@ -96,8 +117,13 @@ class Owner:
         run.put(Begin(resumed=resumed))
         task = asyncio.create_task(run.run())
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._gone)
         return run
+
+    def _gone(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (bug := task.exception()):
+            log.error("call_left_by_a_bug", exc_info=bug)
 
     def _forget(self, call: Call) -> None:
         self._runs.pop(call.session_id, None)

@@ -44,13 +44,17 @@ class Stop(msgspec.Struct, frozen=True):
     """The engine is being stopped: end the call."""
 
 
+class Deposed(msgspec.Struct, frozen=True):
+    """The bus said that another engine owns the call now."""
+
+
 class Begin(msgspec.Struct, frozen=True):
     """Start a new call, or resume one that this node had before it restarted."""
 
     resumed: bool
 
 
-Input: TypeAlias = Begin | LegSignal | Timer | EndRequest | Stop
+Input: TypeAlias = Begin | LegSignal | Timer | EndRequest | Stop | Deposed
 
 
 class CallRun:
@@ -66,12 +70,13 @@ class CallRun:
         self._engine = engine
         self._clock = clock
         self._outbox = outbox
+        self._outbox.on_deposed = lambda: self.put(Deposed())
         self._on_over = on_over
         self._inputs: asyncio.Queue[Input] = asyncio.Queue()
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._finished = False
         self.claimed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        """Whether the first batch, the claim, was stored as ours."""
+        """Whether the call is ours: its claim is stored; or it was ours before, and its legs are restored."""
 
     @property
     def call(self) -> Call:
@@ -85,7 +90,10 @@ class CallRun:
         """Process inputs until the call is over or lost to another owner."""
         try:
             while not self._finished:
-                await self._perform(self._decide(await self._inputs.get()))
+                item = await self._inputs.get()
+                if isinstance(item, Begin) and item.resumed:
+                    await self._restore()
+                await self._perform(self._decide(item))
             await self._outbox.stored()
         except Conflict:
             log.warning("call_taken_by_another_engine", call_id=self.call_id, domain=self.domain)
@@ -113,6 +121,8 @@ class CallRun:
                 return actions
             case Stop():
                 return self._controller.stop(now)
+            case Deposed():
+                raise Conflict("another engine owns the call")
             case _:
                 return self._controller.on_signal(item, now)
 
@@ -121,31 +131,37 @@ class CallRun:
             # Begins after the wish's batch was put, since a task never runs before the current one yields.
             try:
                 await self._outbox.stored()
-            except Conflict as conflict:
-                if not told.done():
-                    told.set_exception(conflict)
-            else:
-                if not told.done():
-                    told.set_result(None)
+                _answer(told, stored=True)
+            except Conflict:
+                pass  # said below
+            finally:
+                _answer(told, stored=False)
 
         self._telling = asyncio.create_task(tell())
 
     # --- actions ------------------------------------------------------------------------------------------------------
 
+    async def _restore(self) -> None:
+        await self._engine.restore(self.session_id, self.domain, self._controller.call.legs)
+        self.claimed.set_result(True)
+
     async def _perform(self, actions: Sequence[Action]) -> None:
+        dialled = False
         for position, action in enumerate(actions):
             match action:
                 case Publish():
-                    self._outbox.put(action.events)
                     if any(isinstance(later, Invite) for later in actions[position:]):
-                        await self._stored()
+                        await self._store(action)
+                    else:
+                        self._outbox.put(action.events)
                 case Prepare():
                     await self._prepare(action.side)
                 case Invite():
                     now = self._clock.now()
-                    if self._controller.is_too_late(action.leg_id, now):
+                    if not dialled and self._controller.is_too_late(action.leg_id, now):
                         await self._perform(self._controller.on_too_late(side_of(action.leg_id), now))
                         break
+                    dialled = True  # for one is for all: they were stored together
                     self._engine.invite(self.session_id, action.leg_id)
                 case Release():
                     self._engine.release(self.session_id, action.leg_id, action.cause)
@@ -158,8 +174,8 @@ class CallRun:
                 case _:
                     assert_never(action)
 
-    async def _stored(self) -> None:
-        await self._outbox.stored()
+    async def _store(self, action: Publish) -> None:
+        await self._outbox.store(action.events)
         if not self.claimed.done():
             self.claimed.set_result(True)
 
@@ -209,25 +225,37 @@ class CallRun:
             self._engine.release(self.session_id, leg.leg_id, INTERNAL_ERROR)
 
     async def _end_after_bug(self) -> None:
-        self._drop_legs()
-        self._controller = Controller(self._controller.call, self._controller.node)
-        actions = self._controller.give_up(INTERNAL_ERROR, self._clock.now())
-        self._outbox.put([event for action in actions if isinstance(action, Publish) for event in action.events])
         try:
-            await self._outbox.stored()
-        except Conflict:
-            log.warning("call_taken_by_another_engine", call_id=self.call_id, domain=self.domain)
+            self._drop_legs()
+        finally:
+            actions = self._controller.give_up(INTERNAL_ERROR, self._clock.now())
+            self._outbox.put([event for action in actions if isinstance(action, Publish) for event in action.events])
+            try:
+                await self._outbox.stored()
+            except Conflict:
+                log.warning("call_taken_by_another_engine", call_id=self.call_id, domain=self.domain)
 
     async def _leave(self) -> None:
         for handle in self._timers.values():
             handle.cancel()
         if not self.claimed.done():
             self.claimed.set_result(not self._outbox.deposed)
-        while not self._inputs.empty():
-            if isinstance(item := self._inputs.get_nowait(), EndRequest) and not item.stored.done():
-                item.stored.set_result(None)
-        await self._engine.close(self.session_id)
         self._on_over()
+        while not self._inputs.empty():
+            if isinstance(item := self._inputs.get_nowait(), EndRequest):
+                _answer(item.stored, stored=self._finished and not self._outbox.deposed)
+        self._outbox.abandon()
+        await self._engine.close(self.session_id)
+
+
+def _answer(told: asyncio.Future[None], *, stored: bool) -> None:
+    """Answer a DELETE that nobody has answered yet."""
+    if told.done():
+        return
+    if stored:
+        told.set_result(None)
+    else:
+        told.set_exception(Conflict("the wish could not be stored by this engine"))
 
 
 def _plan_of(call: Call) -> CallPlan:

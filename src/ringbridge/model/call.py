@@ -27,6 +27,7 @@ from ringbridge.model.events import (
     CallBarred,
     CallClaimed,
     CallEnded,
+    CallEnding,
     CallEvent,
     CallPlan,
     CallRequest,
@@ -135,6 +136,9 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True):
     ended_by: str = ""
     release: ReleaseCause | None = None
     end_requested_by: str = ""
+    ending: ReleaseCause | None = None
+    """Why it is being ended, while legs are still being cancelled."""
+    ending_by: str = ""
     barred_until: float = 0.0
 
     @property
@@ -298,6 +302,8 @@ def _go_on(call: Call, event: CallEvent) -> Call:
             return _released(call, event)
         case EndRequested():
             return replace(call, end_requested_by=event.by)
+        case CallEnding():
+            return call if call.ending else replace(call, ending=event.cause, ending_by=event.ended_by)
         case CallEnded():
             return _ended(call, event)
         case CallRequested() | CallBarred():

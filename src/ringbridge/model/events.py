@@ -178,6 +178,14 @@ class EndRequested(msgspec.Struct, frozen=True, tag="end-requested"):
     at: float
 
 
+class CallEnding(msgspec.Struct, frozen=True, tag="ending"):
+    """The call is on its way out, but legs are still being cancelled; whoever takes it up now ends it as this says."""
+
+    cause: ReleaseCause
+    ended_by: str
+    at: float
+
+
 class CallEnded(msgspec.Struct, frozen=True, tag="ended"):
     """The call is over. `ended_by` is `origination`, `termination` or `system`; `cause` speaks for the whole call."""
 
@@ -196,6 +204,7 @@ CallEvent: TypeAlias = (
     | LegUpdated
     | LegReleased
     | EndRequested
+    | CallEnding
     | CallEnded
 )
 
