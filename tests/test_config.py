@@ -116,7 +116,7 @@ def test_every_fault_is_named_at_once_with_what_is_allowed() -> None:
         ("sip.t2_s", "inf"),
         ("bus.url", "http://127.0.0.1"),
         ("bus.url", "nats://a, nats://b"),
-        ("relay.address", "unix:relative"),
+        ("relay.address", "unix:/run/rtpproxy.sock"),
         ("node.roles", ""),
         ("node.roles", "api,brain"),
         ("node.data_dir", ""),

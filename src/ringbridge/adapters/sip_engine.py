@@ -133,7 +133,7 @@ class SipEngine:
         if not on:
             self._relay.stop_play(call.relay, Side.ORIGINATION)
             return
-        if leg.remote is not None:
+        if leg.remote is not None and self._relay.address.prompts:
             payload_types = [codec.payload_type for codec in leg.remote.codecs if not codec.is_event]
             self._relay.play(call.relay, Side.ORIGINATION, self._ringback, payload_types=payload_types)
 

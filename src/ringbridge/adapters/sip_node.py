@@ -259,9 +259,27 @@ async def resolve(peer: Peer, *, deadline_s: float = 4.0) -> Peer:
     return Peer(peer.transport, str(found[0][4][0]), peer.port)
 
 
-def new_token() -> str:
-    """Return an unpredictable SIP token with 96 random bits: for tags, branches and Call-IDs."""
-    return secrets.token_hex(12)
+class _Tokens:
+    """Random hex digits drawn many at a time: one system call a token would be 2 % of a call's CPU."""
+
+    LENGTH = 24
+    DRAWN_BYTES = 3072
+
+    def __init__(self) -> None:
+        self._digits = ""
+        self._used = 0
+
+    def next(self) -> str:
+        if self._used >= len(self._digits):
+            self._digits = secrets.token_hex(self.DRAWN_BYTES)
+            self._used = 0
+        token = self._digits[self._used : self._used + self.LENGTH]
+        self._used += self.LENGTH
+        return token
+
+
+new_token = _Tokens().next
+"""Returns an unpredictable SIP token with 96 random bits: for tags, branches and Call-IDs."""
 
 
 def reachable_address(host: str) -> str:
