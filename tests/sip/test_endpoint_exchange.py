@@ -158,6 +158,27 @@ def test_call_over_tcp_stays_on_its_connection() -> None:
     assert rig.destinations == [PHONE_TCP]
 
 
+def test_connection_that_has_gone_is_replaced_by_one_to_where_the_phone_listens() -> None:
+    rig = Rig()
+    session, invite = rig.invite(PHONE_TCP)
+    contact = "<sip:1001@192.0.2.20:5999;transport=tcp>"
+    rig.reply(invite, 200, sdp=OTHER_SDP, peer=PHONE_TCP, contact=contact)
+    rig.sent()
+    rig.endpoint.take_events()
+    rig.endpoint.hang_up(session, rig.now)
+    rig.sent_request("BYE")
+    assert rig.destinations == [PHONE_TCP]
+    rig.endpoint.peer_failed(PHONE_TCP, rig.now)
+    bye = rig.sent_request("BYE")
+    listening = Peer(Transport.TCP, "192.0.2.20", 5999)
+    assert rig.destinations == [listening]
+    rig.endpoint.peer_failed(listening, rig.now)
+    assert rig.sent() == []
+    assert rig.event(Ended).status == 503
+    assert bye.cseq.number == 2
+    assert rig.gone()
+
+
 def test_phone_behind_nat_is_reached_where_its_answer_came_from() -> None:
     rig = Rig()
     outside = Peer(Transport.UDP, "198.51.100.7", 30123)

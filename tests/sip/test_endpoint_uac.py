@@ -94,6 +94,16 @@ def test_strict_router_gets_its_uri_in_the_request_line() -> None:
     assert ack.lines("Route") == ["<sip:1001@192.0.2.20:5070>"]
 
 
+@pytest.mark.parametrize("broken", ['"', '<sip:a@b>, "<sip:c@d', "<<>>"])
+def test_answer_with_a_broken_record_route_or_contact_is_acknowledged_all_the_same(broken: str) -> None:
+    for name in ("Record-Route", "Contact", "Allow", "Supported", "Session-Expires"):
+        rig = Rig()
+        session, invite = rig.invite()
+        rig.reply(invite, 200, sdp=OTHER_SDP, headers=((name, broken),), contact="")
+        assert rig.statuses() == ["ACK"]
+        assert rig.event(Answered).session is session
+
+
 def test_second_branch_that_answers_is_acknowledged_and_ended() -> None:
     rig = Rig()
     session, invite, _ = rig.answered()

@@ -65,7 +65,10 @@ class Dialog:
         to = response.first("To") or ""
         self.remote = to
         self.remote_tag = response.to.tag or ""
-        self.route_set = tuple(reversed(response.all("Record-Route")))
+        try:
+            self.route_set = tuple(reversed(response.all("Record-Route")))
+        except ProtocolError:
+            self.route_set = ()  # a 2xx has to be acknowledged, whatever else is wrong with it
         self.refresh_target(response, source)
 
     def refresh_target(self, message: Message, source: Peer) -> None:
@@ -151,6 +154,23 @@ def next_hop(dialog: Dialog, source: Peer) -> Peer:
     return _address(uri, source, routed=bool(routes))
 
 
+def listening_address(dialog: Dialog) -> Peer | None:
+    """Return where the peer says that it listens, for when the dialog's connection has gone; None: nowhere."""
+    routes = dialog.route_set
+    try:
+        uri = Uri.parse(NameAddress.parse(routes[0]).uri if routes else dialog.target)
+    except ProtocolError:
+        return None
+    transport = _transport(uri)
+    if not uri.address or transport in (Transport.WS, Transport.WSS) or uri.address.endswith(".invalid"):
+        return None
+    return Peer(transport, uri.address, uri.port or _default_port(transport))
+
+
+def _default_port(transport: Transport) -> int:
+    return 5061 if transport is Transport.TLS else 5060
+
+
 def _address(uri: Uri, source: Peer, *, routed: bool) -> Peer:
     host = uri.address
     transport = _transport(uri)
@@ -161,8 +181,7 @@ def _address(uri: Uri, source: Peer, *, routed: bool) -> Peer:
             return source  # Deviates: a phone that dialled in by TCP seldom listens where its Contact says
     elif not routed and source.host != host and _hides(host) and not _hides(source.host):
         return source  # Deviates: a private address behind NAT leads nowhere from here
-    port = uri.port or (5061 if transport is Transport.TLS else 5060)
-    return Peer(transport, host, port)
+    return Peer(transport, host, uri.port or _default_port(transport))
 
 
 def _transport(uri: Uri) -> Transport:

@@ -11,7 +11,7 @@ from ringbridge.sip.endpoint_in_dialog import capabilities, receive_in_dialog
 from ringbridge.sip.endpoint_settings import ALLOW
 from ringbridge.sip.endpoint_stack import Stack, reply_peer
 from ringbridge.sip.endpoint_uas import receive_cancel, receive_invite
-from ringbridge.sip.errors import ProtocolError
+from ringbridge.sip.errors import ProtocolError, UnsafeHeader
 from ringbridge.sip.message import Request, Response, parse, response_to
 from ringbridge.sip.peer import Peer
 from ringbridge.sip.serializer import Headers
@@ -45,7 +45,7 @@ def receive(stack: Stack, rules: Rules, data: bytes, peer: Peer, now: float, *, 
                 stack.receive_response(message, peer, now)
             else:
                 stack.counters.stray_responses += 1
-        except ProtocolError:
+        except (ProtocolError, UnsafeHeader):
             stack.counters.malformed += 1
         return
     try:
@@ -54,6 +54,10 @@ def receive(stack: Stack, rules: Rules, data: bytes, peer: Peer, now: float, *, 
     except ProtocolError as fault:
         stack.counters.malformed += 1
         _refuse(stack, message, peer, fault, now)
+    except UnsafeHeader as fault:
+        # What we would have to copy from it has no place in a message of ours.
+        stack.counters.malformed += 1
+        _refuse(stack, message, peer, ProtocolError(400, f"Bad {fault.field}"), now)
 
 
 def _receive_request(stack: Stack, rules: Rules, request: Request, peer: Peer, now: float, *, shedding: bool) -> None:

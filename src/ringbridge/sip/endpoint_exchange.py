@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final, Protocol, TypeAlias
 
 from ringbridge.sip.client_transaction import ClientTransaction
-from ringbridge.sip.dialog import Dialog
+from ringbridge.sip.dialog import Dialog, listening_address
 from ringbridge.sip.digest import AuthFields, Credentials
 from ringbridge.sip.digest_client import Authenticator
 from ringbridge.sip.endpoint_stack import Stack
@@ -79,6 +79,7 @@ class Exchange:
         "auth",
         "branch",
         "data",
+        "dialog",
         "numbering",
         "on_retry",
         "peer",
@@ -112,6 +113,8 @@ class Exchange:
         """Told when the request goes out anew."""
         self.auth = auth
         self.retries = 0
+        self.dialog: Dialog | None = None
+        """Of a request inside a dialog over a connection: tells where else to try when that has gone."""
         self.data = b""
         self.transaction: ClientTransaction | None = None
 
@@ -167,13 +170,26 @@ class Exchange:
         self.receiver(self, response, peer, now)
 
     def on_failure(self, transaction: ClientTransaction, failure: Failure, now: float) -> None:
-        """Come back from TCP to UDP, or pass the failure on."""
-        if failure is Failure.TRANSPORT and self.peer_tcp is not None:
-            self.peer_tcp = None
+        """Come back from TCP to UDP, try where the peer listens, or pass the failure on."""
+        if failure is Failure.TRANSPORT and self._redirect(transaction.peer):
             self.request.set("Via", self.stack.via(self.peer.transport, self.branch))
             self.start(now)
             return
         self.receiver(self, failure, transaction.peer, now)
+
+    def _redirect(self, failed: Peer) -> bool:
+        """Find another way than to `failed`; False: there is none."""
+        if self.peer_tcp is not None:
+            self.peer_tcp = None
+            return True
+        dialog, self.dialog = self.dialog, None
+        if dialog is None or failed.transport is Transport.UDP:
+            return False
+        listening = listening_address(dialog)
+        if listening is None or listening == failed:
+            return False
+        self.peer = dialog.peer = listening
+        return True
 
     def drop(self) -> None:
         """Lose interest: whatever still comes is nobody's."""
@@ -233,7 +249,9 @@ def exchange_in_dialog(
     if auth is not None:
         for name, value in auth.headers(method, request.uri, stack.new_token()):
             request.add(name, value)
-    return Exchange(stack, request, branch=branch, peer=dialog.peer, receiver=receiver, numbering=dialog, auth=auth)
+    exchange = Exchange(stack, request, branch=branch, peer=dialog.peer, receiver=receiver, numbering=dialog, auth=auth)
+    exchange.dialog = dialog
+    return exchange
 
 
 def status_of(outcome: Outcome) -> int:

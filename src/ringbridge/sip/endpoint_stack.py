@@ -144,15 +144,7 @@ class Stack:
         before = transaction.state
         match transaction.step(happened):
             case client.Action.PASS_UP | client.Action.ACK_AND_PASS_UP as action if response and source:
-                if before < client.State.ACCEPTED:
-                    if before is client.State.CALLING or response.status >= 200:
-                        self._settle_client(transaction, response, now)
-                    if action is client.Action.ACK_AND_PASS_UP:
-                        self._acknowledge_refusal(transaction, response)
-                elif self._acknowledge_again(transaction, response):
-                    return
-                if transaction.user is not None:
-                    transaction.user.on_response(transaction, response, source, now)
+                self._pass_up(transaction, action, before, response, source, now)
             case client.Action.ACK:
                 self.counters.retransmissions_received += 1
                 self.outgoing.append((transaction.peer, transaction.data))
@@ -167,6 +159,29 @@ class Stack:
                 self.forget_client(transaction)
             case _:
                 self.counters.ignored += 1
+
+    def _pass_up(
+        self,
+        transaction: ClientTransaction,
+        action: client.Action,
+        before: client.State,
+        response: Response,
+        source: Peer,
+        now: float,
+    ) -> None:
+        """Do what a response asks of the transaction itself, then hand it to the user."""
+        if before < client.State.ACCEPTED:
+            if before is client.State.CALLING or response.status >= 200:
+                self._settle_client(transaction, response, now)
+            if action is client.Action.ACK_AND_PASS_UP:
+                self._acknowledge_refusal(transaction, response)
+        elif self._acknowledge_again(transaction, response):
+            return
+        user = transaction.user
+        if transaction.state >= client.State.COMPLETED:
+            transaction.user = None  # it has heard all; no cycle is left for the collector to find
+        if user is not None:
+            user.on_response(transaction, response, source, now)
 
     def _resend_client(self, transaction: ClientTransaction, now: float) -> None:
         timers = self.timers
