@@ -145,7 +145,7 @@ class Registration:
             stack.registrations.discard(self)
             return
         if granted_s > 0:
-            next_s = granted_s - min(30.0, granted_s / 4)
+            next_s = max(1.0, granted_s - min(30.0, granted_s / 4))
         else:
             next_s = max(wait_s or 0.0, self._retry_s)
             self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)

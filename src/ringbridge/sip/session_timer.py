@@ -85,7 +85,8 @@ def agree_as_uac(response: Message) -> SessionTimer | None:
         return None
     if answered is None or answered[0] == 0:
         return None
-    return SessionTimer(answered[0], we_refresh=answered[1] != "uas")
+    # RFC 4028 §4: nothing below 90 s; a peer that says less shall not make us send twice a second.
+    return SessionTimer(max(answered[0], FLOOR_S), we_refresh=answered[1] != "uas")
 
 
 def answer_headers(timer: SessionTimer | None) -> tuple[tuple[str, str], ...]:
