@@ -10,7 +10,7 @@ import importlib
 
 import typer
 
-COMMANDS = ("demo", "serve", "call", "apply", "phone", "version")
+COMMANDS = ("demo", "serve", "call", "apply", "phone", "bench", "version")
 """In the order in which `--help` shows them."""
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -1,0 +1,91 @@
+"""`ringbridge bench`: what this machine can do, measured from outside with SIPp as both phones."""
+
+from __future__ import annotations
+
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class What(StrEnum):
+    """What is measured."""
+
+    CALLS = "calls"
+    HELD = "held"
+    POSTS = "posts"
+    LATENCY = "latency"
+    ALL = "all"
+
+
+def bench(
+    what: Annotated[What, typer.Argument(help="calls, held, posts, latency, or all of them.")] = What.ALL,
+    *,
+    rate: Annotated[float | None, typer.Option(help="Calls or requests a second.", min=1, max=20_000)] = None,
+    seconds: Annotated[float, typer.Option(help="How long each load lasts.", min=1, max=600)] = 10.0,
+    hold_s: Annotated[float, typer.Option(help="How long each call stays up.", min=0.1, max=600)] = 3.0,
+    calls: Annotated[int, typer.Option(help="Calls held at once, for `held`.", min=10, max=4000)] = 2000,
+) -> None:
+    """Measure calls a second, CPU and memory a call, and latencies; needs SIPp (apt-get install sip-tester).
+
+    Everything runs on this machine and listens on loopback alone. Figures are of this run; compare ratios.
+    """
+    import uvloop
+
+    say = typer.echo
+    say("Relay: rtp.io (RTPProxy) in its own process. Bus: one nats-server, every write flushed. Store: SQLite, FULL.")
+    with tempfile.TemporaryDirectory(prefix="ringbridge-bench-") as folder:
+        where = Path(folder)
+        if what in (What.CALLS, What.ALL):
+            uvloop.run(_calls(where / "calls", rate or 400.0, seconds, hold_s, say))
+        if what in (What.HELD, What.ALL):
+            uvloop.run(_held(where / "held", min(rate or 100.0, 200.0), calls, say))
+        if what in (What.POSTS, What.ALL):
+            uvloop.run(_posts(where / "posts", rate or 500.0, seconds, say))
+        if what in (What.LATENCY, What.ALL):
+            uvloop.run(_latency(where / "latency", 20.0 if what is What.ALL else rate or 20.0, seconds, say))
+
+
+async def _calls(folder: Path, rate: float, seconds: float, hold_s: float, say: Callable[[str], None]) -> None:
+    from ringbridge.bench.calls import measure_calls
+    from ringbridge.bench.stand import stand
+
+    async with stand(folder, pin=True) as where:
+        result = await measure_calls(where, rate=rate, seconds=seconds, hold_ms=int(1000 * hold_s))
+    total = int(rate * seconds)
+    say(f"calls    {result.completed} of {total} complete, {result.failed} failed, {result.cdrs} CDRs")
+    say(f"         {result.rate:.0f} a second for {seconds:g} s; the engine on one core")
+    for name, usage in (("engine", result.engine), ("api", result.api), ("bus", result.bus), ("relay", result.relay)):
+        say(f"         {name:6} {1000 * usage.cpu_s / total:5.2f} ms CPU a call")
+    say(f"         POST p50 {result.posts.percentile_ms(50):.1f} ms, p99 {result.posts.percentile_ms(99):.1f} ms")
+
+
+async def _held(folder: Path, rate: float, calls: int, say: Callable[[str], None]) -> None:
+    from ringbridge.bench.calls import measure_held
+    from ringbridge.bench.stand import stand
+
+    async with stand(folder, pin=False) as where:
+        result = await measure_held(where, rate=rate, calls=calls)
+    say(f"held     {result.held} calls up: {result.bytes_a_call / 1024:.1f} KB of the engine's memory each")
+
+
+async def _posts(folder: Path, rate: float, seconds: float, say: Callable[[str], None]) -> None:
+    from ringbridge.bench.posts import measure_posts
+
+    outcome = await measure_posts(folder, rate=rate, seconds=seconds)
+    accepted = outcome.statuses[202]
+    say(f"posts    {accepted} of {int(rate * seconds)} accepted (202), {accepted / outcome.lasted_s:.0f} a second")
+    say(f"         p50 {outcome.percentile_ms(50):.1f} ms, p99 {outcome.percentile_ms(99):.1f} ms; API role alone")
+
+
+async def _latency(folder: Path, rate: float, seconds: float, say: Callable[[str], None]) -> None:
+    from ringbridge.bench.posts import measure_invite_latency
+
+    result = await measure_invite_latency(folder, rate=rate, seconds=seconds)
+    say(f"latency  POST to INVITE at {rate:g} calls a second, {result.calls} calls, everything in one process:")
+    say(f"         p50 {result.p50_ms:.1f} ms, p99 {result.p99_ms:.1f} ms")
