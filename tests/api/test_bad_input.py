@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from tests.api.world import CALLS, World, order
+from ringbridge.api.parts import ApiSettings
+from tests.api.world import CALLS, World, order, running_world
 
 
 @pytest.fixture(autouse=True)
@@ -221,3 +222,22 @@ async def test_options_names_every_method_of_a_path(client: httpx.AsyncClient) -
     answer = await client.options(CALLS)
     assert answer.status_code == 204
     assert set(answer.headers["allow"].split(", ")) == {"GET", "POST", "OPTIONS"}
+
+
+async def test_a_bug_of_ours_is_500_that_tells_nothing(world: World, client: httpx.AsyncClient) -> None:
+    world.store._calls = None  # type: ignore[assignment] # what the handler meets is a TypeError
+    answer = await client.get(f"{CALLS}/a")
+    assert answer.status_code == 500
+    assert answer.json()["errors"][0]["code"] == "internal-error"
+    assert answer.json()["request-id"] == answer.headers["x-request-id"]
+    assert "Error" not in answer.text.replace("internal-error", "")
+    assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_a_request_that_takes_too_long_is_503() -> None:
+    async with running_world(ApiSettings(deadline_s=0.05, sync_wait_s=5)) as slow, slow.client() as client:
+        slow.feed.hold()
+        answer = await client.post(CALLS, json=order(synchronous="yes"))
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"]
+        slow.feed.go_on()

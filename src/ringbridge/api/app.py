@@ -14,19 +14,22 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from ringbridge.api import calls, cdrs, directory, health
-from ringbridge.api.answers import Answer, json_answer
+from ringbridge.api.answers import Answer, encode
 from ringbridge.api.auth import Gate, Keys
 from ringbridge.api.edge import Edge, passage_of
 from ringbridge.api.errors import HttpRefusal, error_answer
 from ringbridge.api.metrics import HttpMetrics
 from ringbridge.api.openapi import openapi_document
-from ringbridge.api.operations import Access, Operation, Reply
+from ringbridge.api.operations import Access, Handler, Operation, Reply
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request, header
 from ringbridge.model.access import SYSTEM
 from ringbridge.model.errors import CallError, Refusal
 
 LitestarRequestT: TypeAlias = LitestarRequest[object, object, State]
+
+YAML = "application/yaml"
+"""RFC 9512."""
 
 
 class _Served:
@@ -108,28 +111,41 @@ def all_operations(parts: ApiParts) -> list[Operation]:
     ]
 
 
-def _document_operation(operations: Sequence[Operation], parts: ApiParts) -> Operation:
-    async def handle(_: Request) -> Answer:
-        return answer
+def _document_operations(operations: Sequence[Operation], parts: ApiParts) -> list[Operation]:
+    """Return the operations that serve the document of all, themselves included."""
+    kinds = {"read-openapi": ("/openapi.json", "application/json"), "read-openapi-yaml": ("/openapi.yaml", YAML)}
+    answers: dict[str, Answer] = {}
 
-    own = Operation(
-        name="read-openapi",
-        method="GET",
-        path="/openapi.json",
-        access=Access.OPEN,
-        handle=handle,
-        tag="Node",
-        summary="Read this document",
-        replies=(Reply(200, "OpenAPI 3.1.", {"type": "object"}),),
-    )
-    answer = json_answer(openapi_document([*operations, own], version=parts.settings.version))
+    def handler(name: str) -> Handler:
+        async def handle(_: Request) -> Answer:
+            return answers[name]
+
+        return handle
+
+    own = [
+        Operation(
+            name=name,
+            method="GET",
+            path=path,
+            access=Access.OPEN,
+            handle=handler(name),
+            tag="Node",
+            summary="Read this document",
+            replies=(Reply(200, "OpenAPI 3.1.", {"type": "object"}, content_type=content_type),),
+        )
+        for name, (path, content_type) in kinds.items()
+    ]
+    # JSON is YAML (YAML 1.2 §1.3), so one text serves both.
+    body = encode(openapi_document([*operations, *own], version=parts.settings.version))
+    for name, (_, content_type) in kinds.items():
+        answers[name] = Answer(200, body, content_type=content_type.encode())
     return own
 
 
 def create_app(parts: ApiParts) -> ASGIApp:
     """Return the API as an ASGI application."""
     operations = all_operations(parts)
-    operations.append(_document_operation(operations, parts))
+    operations += _document_operations(operations, parts)
     keys = Keys(parts.store, parts.clock, cache_s=parts.settings.key_cache_s)
     gate = Gate(parts.store, keys)
     by_path: dict[str, list[Operation]] = {}
