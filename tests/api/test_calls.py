@@ -27,9 +27,12 @@ async def stored(world: World, call_id: str, domain: str = "demo") -> Call | Non
 
 async def until_stored(world: World, state: CallState) -> None:
     """Wait until the local copy shows call `click-1` in `state`."""
-    async with asyncio.timeout(2):
-        while (call := await stored(world, "click-1")) is None or call.state is not state:
-            await asyncio.sleep(0.001)
+    there = asyncio.Event()
+    stop = world.replica.follow_calls(lambda call: there.set() if call.state is state else None)
+    call = await stored(world, "click-1")
+    if call is None or call.state is not state:
+        await asyncio.wait_for(there.wait(), 2)
+    stop()
 
 
 async def finish(world: World, call_id: str) -> None:
