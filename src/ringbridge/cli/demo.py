@@ -34,6 +34,10 @@ def demo(  # noqa: PLR0913 - one argument an option
     import tempfile
     from pathlib import Path
 
+    from ringbridge.cli.terminal import Style, Terminal
+
+    Terminal().line("Ringbridge demo", Style.BOLD)  # the imports take a second or two
+
     from ringbridge import logs
     from ringbridge.cli.demo_stage import run_demo, spare_ports
     from ringbridge.cli.running import run

@@ -77,7 +77,6 @@ async def run_demo(config: Config, stop: asyncio.Event, *, once: bool, is_kept: 
 async def _perform(config: Config, *, once: bool, is_kept: bool) -> int:
     terminal = Terminal()
     began = time.monotonic()
-    terminal.line("Ringbridge demo", Style.BOLD)
     async with main.running(config) as node:
         _introduce(terminal, node, is_kept=is_kept)
         async with _stage(terminal, node) as stage:

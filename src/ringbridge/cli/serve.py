@@ -23,10 +23,6 @@ def serve(  # noqa: PLR0913 - one argument an option
     config: options.ConfigFile = None,
 ) -> None:
     """Run Ringbridge: API, registrar, calls, media relay, bus and store, until Ctrl-C."""
-    import uvloop
-
-    from ringbridge import logs, main
-
     settings = options.load_config(
         config,
         options.node_overrides(
@@ -40,6 +36,11 @@ def serve(  # noqa: PLR0913 - one argument an option
             log_level=log_level,
         ),
     )
+
+    import uvloop
+
+    from ringbridge import logs, main
+
     logs.set_up(settings.log)
     try:
         uvloop.run(main.serve(settings, ready=_say_ready))

@@ -1,0 +1,104 @@
+"""`ringbridge call` against the API, with an engine whose story is written down."""
+
+import re
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from ringbridge.model.events import (
+    CallClaimed,
+    CallEnded,
+    CallEvent,
+    LegAnswered,
+    LegInvited,
+    LegReleased,
+    LegRinging,
+    Target,
+)
+from ringbridge.model.ids import LegId, NodeId
+from ringbridge.model.release import HUNG_UP, ReleaseCause, of_sip_status
+from tests.cli.conftest import Api, Outcome, command
+
+O1, T1 = LegId("o1"), LegId("t1")
+START = 1_800_000_000.0  # the world's clock
+
+
+def target(name: str) -> Target:
+    return Target(f"sip:{name}@127.0.0.1", "UDP", "127.0.0.1", 5070, name, f"sip:{name}@demo", user=name, domain="demo")
+
+
+def leg(leg_id: LegId, name: str, at: float) -> list[CallEvent]:
+    return [
+        LegInvited(leg_id, target(name), f"sip-{leg_id}-{time.time_ns()}", b"", at),
+        LegRinging(leg_id, at + 0.1),
+        LegAnswered(leg_id, b"", "PCMU", at + 0.2, at + 0.2),
+    ]
+
+
+CLAIMED = CallClaimed(NodeId("n1"), 1, START + 0.01)
+
+
+def joined() -> list[list[CallEvent]]:
+    return [[CLAIMED, *leg(O1, "1001", START + 0.02)], leg(T1, "1002", START + 1)]
+
+
+def ended(cause: ReleaseCause) -> list[CallEvent]:
+    return [LegReleased(O1, cause, START + 5), CallEnded(cause, "origination", START + 5)]
+
+
+async def call(api: Api, *args: str) -> Outcome:
+    return await command("call", "1002", "--url", api.url, "--key", api.world.user_key, *args)
+
+
+def steps(outcome: Outcome) -> list[str]:
+    found = re.findall(r"^ +[0-9.]+  (origination|termination|) *  (\S+)", outcome.out, re.MULTILINE)
+    return [f"{side[:4]} {step}".strip() for side, step in found]
+
+
+LEG = ("INVITE", "180", "200", "ACK")
+
+
+async def test_shows_the_ladder_until_both_are_joined(api: Api) -> None:
+    api.engine.script = joined()
+    done = await call(api, "--call-id", "click-1")
+    assert (done.status, done.err) == (0, "")
+    assert "call-id click-1" in done.out
+    expected = ["request", "claimed", *(f"orig {step}" for step in LEG), *(f"term {step}" for step in LEG), "joined"]
+    assert sorted(steps(done)) == sorted(expected)
+
+
+async def test_waits_for_the_end_when_asked_to(api: Api) -> None:
+    api.engine.script = [*joined(), ended(HUNG_UP)]
+    done = await call(api, "--wait")
+    assert done.status == 0
+    assert steps(done)[-1] == "ended"
+
+
+@pytest.mark.parametrize(("status", "exit_status"), [(486, 10), (480, 11), (500, 15)])
+async def test_the_exit_status_tells_why_it_was_not_joined(api: Api, status: int, exit_status: int) -> None:
+    script: Sequence[Sequence[CallEvent]] = [
+        [CLAIMED, LegInvited(O1, target("1001"), "sip-o1", b"", START + 0.02)],
+        ended(of_sip_status(status)),
+    ]
+    api.engine.script = script
+    assert (await call(api)).status == exit_status
+
+
+async def test_a_refused_request_names_every_fault(api: Api) -> None:
+    done = await call(api, "--caller-id", "not a number", "--call-id", "bad id")
+    assert done.status == 2
+    assert "call-id:" in done.err
+    assert "caller-id-number:" in done.err
+    assert done.out == ""
+
+
+async def test_without_a_key_it_says_what_to_do() -> None:
+    done = await command("call", "1002", "--data", "/nonexistent")
+    assert done.status == 2
+    assert "RINGBRIDGE_CLIENT_API_KEY" in done.err
+
+
+async def test_an_api_that_is_not_there_has_its_own_status() -> None:
+    done = await command("call", "1002", "--key", "nsu_x", "--url", "http://127.0.0.1:1")
+    assert done.status == 1

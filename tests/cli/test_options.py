@@ -1,0 +1,66 @@
+"""Addresses as people write them, and the program's first impression."""
+
+import pytest
+
+from ringbridge.cli import COMMANDS, build
+from ringbridge.cli.options import node_overrides, split_address
+from tests.cli.conftest import command
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1:5060", ("127.0.0.1", 5060)),
+        (":8480", ("", 8480)),
+        ("8480", ("", 8480)),
+        ("example.org", ("example.org", None)),
+        ("[::1]:5060", ("::1", 5060)),
+        ("[::1]", ("::1", None)),
+        ("::1", ("::1", None)),
+    ],
+)
+def test_addresses(text: str, expected: tuple[str, int | None]) -> None:
+    assert split_address(text, option="--sip") == expected
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:", "a b", "host:port", "[::1", "::1]:5", "1:2:3:x"])
+def test_what_is_no_address_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        split_address(text, option="--sip")
+    assert "--sip" in capsys.readouterr().err
+
+
+def test_what_is_not_given_changes_nothing() -> None:
+    overrides = node_overrides(
+        http=None,
+        sip=":5070",
+        data=None,
+        bus=None,
+        roles=["api", "engine"],
+        public_address=None,
+        durability=None,
+        log_level=None,
+    )
+    assert {key: value for key, value in overrides.items() if value is not None} == {
+        "sip.port": 5070,
+        "node.roles": "api,engine",
+    }
+
+
+async def test_help_names_the_commands() -> None:
+    done = await command("--help")
+    assert done.status == 0
+    for name in COMMANDS:
+        assert f"\n  {name} " in done.out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    build()([name, "--help"], prog_name="ringbridge", standalone_mode=False)
+    assert f"Usage: ringbridge {name}" in capsys.readouterr().out
+
+
+async def test_a_setting_that_cannot_be_is_named() -> None:
+    done = await command("serve", "--durability", "perhaps")
+    assert done.status == 2
+    assert "bus.durability" in done.err
