@@ -206,6 +206,8 @@ class Stack:
         invite = transaction.table is client.INVITE_CLIENT
         self.pending.discard(transaction)
         transaction.data = b""
+        if not invite:
+            transaction.request = None
         reliable = transaction.peer.transport is not Transport.UDP
         if response.status < 300 and invite:
             wait_s = timers.give_up_s  # RFC 6026 §7.2: Timer M, over any transport
