@@ -133,5 +133,5 @@ class OneCall(RuleBasedStateMachine):
             self.bench.delete().confirm().check_over()
 
 
-OneCall.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+OneCall.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 test_one_call = OneCall.TestCase

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeAlias, assert_never
 
@@ -74,6 +75,8 @@ class CallRun:
         self._on_over = on_over
         self._inputs: asyncio.Queue[Input] = asyncio.Queue()
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
+        self._owed: deque[Publish] = deque()
+        """What is to be told once the actions before it are done."""
         self._finished = False
         self.claimed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         """Whether the call is ours: its claim is stored; or it was ours before, and its legs are restored."""
@@ -147,9 +150,11 @@ class CallRun:
 
     async def _perform(self, actions: Sequence[Action]) -> None:
         dialled = False
+        self._owed += [action for action in actions if isinstance(action, Publish)]
         for position, action in enumerate(actions):
             match action:
                 case Publish():
+                    self._owed.popleft()
                     if any(isinstance(later, Invite) for later in actions[position:]):
                         await self._store(action)
                     else:
@@ -229,7 +234,8 @@ class CallRun:
             self._drop_legs()
         finally:
             actions = self._controller.give_up(INTERNAL_ERROR, self._clock.now())
-            self._outbox.put([event for action in actions if isinstance(action, Publish) for event in action.events])
+            self._owed += [action for action in actions if isinstance(action, Publish)]
+            self._outbox.put([event for action in self._owed for event in action.events])
             try:
                 await self._outbox.stored()
             except Conflict:
