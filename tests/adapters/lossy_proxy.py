@@ -51,7 +51,7 @@ class LossyProxy:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool) -> None:
         while data := await reader.read(65536):
-            if answers and self._to_drop and b'"seq":' in data and b'"stream":"CALLS"' in data:
+            if answers and self._to_drop and b'"seq":' in data and b'"stream":"CALLS' in data:
                 self._to_drop -= 1
                 self.dropped += 1
                 return

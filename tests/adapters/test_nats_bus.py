@@ -57,8 +57,8 @@ async def test_a_stream_in_memory_is_refused_unless_relaxed(server: NatsServer) 
     link = Link(LinkSettings((server.url,), "test"))
     task = asyncio.create_task(link.run())
     assert await link.wait_up(2)
-    bad = msgspec.structs.replace(wanted(Stream.CALLS, replicas=1), storage="memory", discard="old", max_age=10**9)
-    await Streams(link).call("STREAM.CREATE.CALLS", bad)
+    bad = msgspec.structs.replace(wanted(Stream.CALLS0, replicas=1), storage="memory", discard="old", max_age=10**9)
+    await Streams(link).call("STREAM.CREATE.CALLS0", bad)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     with pytest.raises(UnfitBus) as refused:
@@ -72,7 +72,7 @@ async def test_a_stream_in_memory_is_refused_unless_relaxed(server: NatsServer) 
 
 
 async def test_more_replicas_than_servers_are_refused(server: NatsServer) -> None:
-    with pytest.raises(UnfitBus, match="CALLS cannot be made"):
+    with pytest.raises(UnfitBus, match=r"CALLS\d cannot be made"):
         async with NatsBus(BusSettings((server.url,), "n1", replicas=3)):
             pass
 
@@ -84,10 +84,10 @@ def test_what_a_server_must_be() -> None:
 
 
 def test_what_a_stream_must_be() -> None:
-    want = wanted(Stream.CALLS, replicas=3)
+    want = wanted(Stream.CALLS0, replicas=3)
     assert faults_of(want, want) == []
-    assert faults_of(wanted(Stream.CALLS, replicas=5), want) == []
-    assert len(faults_of(wanted(Stream.CALLS, replicas=1), want)) == 1
+    assert faults_of(wanted(Stream.CALLS0, replicas=5), want) == []
+    assert len(faults_of(wanted(Stream.CALLS0, replicas=1), want)) == 1
 
 
 async def test_a_location_that_runs_out_leaves_the_replica(server: NatsServer) -> None:
@@ -142,14 +142,14 @@ async def test_a_writer_who_was_told_unavailable_may_come_again(server: NatsServ
         assert await link.wait_up(2)
         await Streams(link).ensure(replicas=1, deadline_s=5)
         publisher = Publisher(link, deadline_s=0.5)
-        write = Write("call.d.c1.requested", b"x", "call.d.c1.>", 0)
+        write = Write("call.0.d.c1.requested", b"x", "call.0.d.c1.>", 0)
         proxy.drop_answers(1000)
         with pytest.raises(BusUnavailable):
-            await publisher.store(Stream.CALLS, write)
+            await publisher.store(Stream.CALLS0, write)
         proxy.drop_answers(0)
         assert await link.wait_up(2)
-        assert await publisher.store(Stream.CALLS, write) == 1
-        last = await publisher.last(Stream.CALLS, "call.>")
+        assert await publisher.store(Stream.CALLS0, write) == 1
+        last = await publisher.last(Stream.CALLS0, "call.0.>")
         assert last is not None
         assert last.sequence == 1
     finally:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import pytest
 
 from ringbridge.adapters.nats_bus_subjects import (
+    CALL_STREAMS,
     call_of,
+    call_stream,
     call_tree,
     decode_token,
     encode_token,
     location_key,
     location_of,
+    position,
     record_key,
     record_of,
+    sequence_of,
+    stream_of,
 )
 from ringbridge.model.ids import CallId, DomainName
 
@@ -45,3 +50,20 @@ def test_subjects_tell_whose_they_are() -> None:
         ("a.example", "plan", "sip:1*@*"),
     )
     assert location_of(location_key("a.example", "1001", "sip:x"))[:2] == ("a.example", "1001")
+
+
+def test_positions_name_their_stream_and_grow() -> None:
+    for stream in CALL_STREAMS:
+        for sequence in (1, 2, 10**12):
+            place = position(stream, sequence)
+            assert (stream_of(place), sequence_of(place)) == (stream, sequence)
+        assert position(stream, 1) < position(stream, 2)
+    assert sequence_of(0) == 0
+
+
+def test_calls_spread_over_all_streams_for_ever_alike() -> None:
+    streams = [call_stream(DomainName("demo"), CallId(f"c{number}")) for number in range(1000)]
+    assert set(streams) == set(CALL_STREAMS)
+    assert min(streams.count(stream) for stream in CALL_STREAMS) > 80
+    # Written down: another answer would lose every call that was made before.
+    assert [stream.value for stream in streams[:4]] == ["CALLS0", "CALLS6", "CALLS4", "CALLS2"]

@@ -141,6 +141,7 @@ async def test_an_orphan_is_ended_before_its_files_are_used(tmp_path: Path) -> N
     )
     try:
         (tmp_path / "bus" / "nats-server.pid").write_text(str(orphan.pid))
+        await until(lambda: list((tmp_path / "bus").glob("nats-server_*.ports")))
         server = NatsServer(settings)
         await server.start()
         await asyncio.wait_for(orphan.wait(), 1)

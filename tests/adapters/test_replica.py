@@ -10,7 +10,7 @@ import pytest
 
 from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
 from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.nats_bus_subjects import Stream
+from ringbridge.adapters.nats_bus_subjects import Stream, call_stream, sequence_of, stream_of
 from ringbridge.adapters.replica import Replica
 from ringbridge.model.call import Call, CallState
 from ringbridge.model.directory import Domain, Location, User
@@ -118,7 +118,7 @@ async def test_a_restart_goes_on_where_it_stood() -> None:
     await node.bus.append_call(DOMAIN, CallId("c1"), [CallClaimed(NODE, 1, at=1.0)], after=first)
     commits = store.commits
     async with running(Node(hub, store)) as again:
-        assert again.replica.applied(Stream.CALLS) == first
+        assert again.replica.applied(stream_of(first)) == sequence_of(first)
         assert await again.replica.caught_up(timeout_s=1)
         assert [call.call_id for call in await store.owned_calls(NODE)] == ["c1"]
         assert store.commits == commits + 1
@@ -127,16 +127,22 @@ async def test_a_restart_goes_on_where_it_stood() -> None:
 async def test_a_stream_that_was_made_again_is_read_from_the_beginning() -> None:
     hub = MemoryHub()
     async with running(Node(hub)) as node:
-        await node.bus.create_call(DOMAIN, CallId("old1"), [requested("old1")])
-        last = await node.bus.create_call(DOMAIN, CallId("old2"), [requested("old2")])
+        first = await node.bus.create_call(DOMAIN, CallId("c1"), [requested("c1")])
+        last = await node.bus.append_call(DOMAIN, CallId("c1"), [CallClaimed(NODE, 1, at=1.0)], after=first)
+        elsewhere = await node.bus.create_call(DOMAIN, CallId("c2"), [requested("c2")])
+        assert stream_of(elsewhere) is not stream_of(last)
+        assert await node.replica.wait_calls(elsewhere, timeout_s=1)
         assert await node.replica.wait_calls(last, timeout_s=1)
-        hub.recreate(Stream.CALLS)
+        hub.recreate(call_stream(DOMAIN, CallId("c1")))
         await asyncio.sleep(0.02)
-        sequence = await node.bus.create_call(DOMAIN, CallId("new"), [requested("new")])
-        assert sequence == 1
+        sequence = await node.bus.create_call(DOMAIN, CallId("c1"), [requested("c1", at=2_000_000.0)])
+        assert sequence == first
         assert await node.replica.wait_calls(sequence, timeout_s=1)
         page = await node.store.active_calls()
-        assert [call.call_id for call in page.calls] == ["new"]
+        assert [(call.call_id, call.state) for call in page.calls] == [
+            ("c2", CallState.REQUESTED),
+            ("c1", CallState.REQUESTED),
+        ]
 
 
 async def test_listeners_see_each_changed_call_until_they_stop() -> None:
@@ -156,7 +162,7 @@ async def test_listeners_see_each_changed_call_until_they_stop() -> None:
 async def test_a_message_that_nobody_can_read_is_passed_over() -> None:
     hub = MemoryHub()
     async with running(Node(hub)) as node:
-        hub.streams[Stream.CALLS].store("call.demo.bad.events", b"\xc1", tree="call.demo.bad")
+        hub.streams[Stream.CALLS0].store("call.0.demo.bad.events", b"\xc1", tree="call.0.demo.bad")
         hub.streams[Stream.DIRECTORY].store("$KV.directory.user.a.b", b"{", tree="x")
         hub.streams[Stream.LOCATIONS].store("$KV.locations.a.b.c", b"{", tree="x")
         sequence = await node.bus.create_call(DOMAIN, CallId("c1"), [requested("c1")])

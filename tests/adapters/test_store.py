@@ -67,7 +67,7 @@ def gone(*records: Record) -> StoreBatch:
 async def test_it_is_a_store(store: ReplicaStore) -> None:
     reads: Store = store
     assert await reads.call(DOMAIN, "none") is None
-    assert await store.offset(Stream.CALLS) is None
+    assert await store.offset(Stream.CALLS7) is None
 
 
 async def test_records_are_read_changed_and_deleted(store: ReplicaStore) -> None:
@@ -215,10 +215,12 @@ async def test_what_is_old_is_purged_and_cdrs_stay(store: ReplicaStore) -> None:
 async def test_a_dropped_stream_takes_only_its_own(store: ReplicaStore) -> None:
     await store.apply(put(User(DOMAIN, "1001")))
     assert await store.user(DOMAIN, "1001") is not None
-    await store.apply(StoreBatch(calls=[call_of("c1")], offsets={Stream.CALLS: Offset("a", 5)}))
-    await store.apply(StoreBatch(dropped=[Stream.CALLS], calls=[call_of("c2")], offsets={Stream.CALLS: Offset("b", 1)}))
+    await store.apply(StoreBatch(calls=[call_of("c1")], offsets={Stream.CALLS7: Offset("a", 5)}))
+    await store.apply(
+        StoreBatch(dropped=[Stream.CALLS7], calls=[call_of("c2")], offsets={Stream.CALLS7: Offset("b", 1)})
+    )
     assert [call.call_id for call in (await store.active_calls()).calls] == ["c2"]
-    assert await store.offset(Stream.CALLS) == Offset("b", 1)
+    assert await store.offset(Stream.CALLS7) == Offset("b", 1)
     assert await store.user(DOMAIN, "1001") is not None
     await store.apply(StoreBatch(dropped=[Stream.DIRECTORY, Stream.LOCATIONS]))
     assert await store.user(DOMAIN, "1001") is None

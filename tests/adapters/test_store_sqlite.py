@@ -59,7 +59,7 @@ async def test_a_batch_that_cannot_be_written_is_not_written_at_all(tmp_path: Pa
     store = SqlStore.open(tmp_path / "s.db", TestClock())
     user = User(DOMAIN, "1001")
     change = RecordChange("user", user.key, user)
-    too_large = {Stream.CALLS: Offset("a", 2**80)}
+    too_large = {Stream.CALLS0: Offset("a", 2**80)}
     with pytest.raises((SQLAlchemyError, OverflowError)):
         await store.apply(StoreBatch(records=[change], offsets=too_large))  # type: ignore[arg-type] # str enum keys
     assert await store.user(DOMAIN, "1001") is None

@@ -120,7 +120,7 @@ async def test_no_acknowledged_call_is_lost_when_the_leader_is_killed(cluster: C
             posts.append(asyncio.create_task(post(number)))
             await asyncio.sleep(0.02)
             if number in (100, 300):
-                (await cluster.leader(Stream.CALLS)).kill()
+                (await cluster.leader(Stream.CALLS0)).kill()
         await asyncio.gather(*posts)
         assert len(acknowledged) + len(refused) == 500
         assert len(acknowledged) > 400

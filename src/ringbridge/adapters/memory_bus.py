@@ -15,7 +15,16 @@ from enum import Enum
 
 import msgspec
 
-from ringbridge.adapters.nats_bus_subjects import Stream, call_tree, location_key, record_key
+from ringbridge.adapters.nats_bus_subjects import (
+    CALL_STREAMS,
+    Stream,
+    call_stream,
+    call_tree,
+    location_key,
+    position,
+    record_key,
+    sequence_of,
+)
 from ringbridge.adapters.replica_feed import FeedSink
 from ringbridge.calls.ports import Claimable, CommandHandler, NodeAway, StoredCallMessage
 from ringbridge.model.directory import Location, Record, kind_of
@@ -30,7 +39,7 @@ class Fault(Enum):
     LOST = "lost"
     """Nothing is stored."""
     STORED = "stored"
-    """It is stored, and the writer is not told."""
+    """It is stored, and the writer is not told; whoever comes again with the same write learns it."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -77,6 +86,7 @@ class MemoryHub:
         self.handlers: dict[NodeId, CommandHandler] = {}
         self.writes: dict[Stream, int] = defaultdict(int)
         """How many messages were stored, by stream."""
+        self._doubts: dict[tuple[str, bytes, object], int] = {}
 
     def recreate(self, stream: Stream) -> None:
         """Lose a stream and make it again, empty, under its name."""
@@ -96,11 +106,15 @@ class MemoryHub:
         if fault is Fault.LOST:
             raise BusUnavailable
         expected, removed = how.get("expected"), bool(how.get("removed"))
+        doubt = (subject, payload, expected)
+        if doubt in self._doubts:
+            return self._doubts.pop(doubt)
         sequence = self.streams[stream].store(subject, payload, tree=tree, expected=expected, removed=removed)
         self.writes[stream] += 1
-        if stream is Stream.CALLS and subject.endswith(".requested"):
+        if stream in CALL_STREAMS and subject.endswith(".requested"):
             self.offer(self.streams[stream].entries[-1])
         if fault is Fault.STORED:
+            self._doubts[doubt] = sequence
             raise BusUnavailable
         return sequence
 
@@ -117,7 +131,7 @@ class _Offer(Claimable):
 
     @property
     def sequence(self) -> int:
-        return self._entry.sequence
+        return position(call_stream(self._requested.domain, self._requested.call_id), self._entry.sequence)
 
     def done(self) -> None:
         """Nothing to do: the hub offers once."""
@@ -150,16 +164,19 @@ class MemoryBus:
     ) -> int:
         tree = call_tree(domain, call_id)
         subject = f"{tree}.{'requested' if claimable else 'events'}"
-        return await self.hub.write(Stream.CALLS, subject, encode(batch), tree=tree, expected=expected)
+        stream = call_stream(domain, call_id)
+        sequence = await self.hub.write(stream, subject, encode(batch), tree=tree, expected=sequence_of(expected))
+        return position(stream, sequence)
 
     async def read_call(self, domain: DomainName, call_id: CallId) -> list[StoredCallMessage]:
         await asyncio.sleep(0)
         if not self.hub.is_up:
             raise BusUnavailable
         prefix = call_tree(domain, call_id) + "."
-        entries = self.hub.streams[Stream.CALLS].entries
+        stream = call_stream(domain, call_id)
+        entries = self.hub.streams[stream].entries
         return [
-            StoredCallMessage(decode(entry.payload), entry.sequence)
+            StoredCallMessage(decode(entry.payload), position(stream, entry.sequence))
             for entry in entries
             if entry.subject.startswith(prefix)
         ]
@@ -179,6 +196,7 @@ class MemoryBus:
                     first = decode(entry.payload)[0]
                     if isinstance(first, CallRequested):
                         group.create_task(offer(entry, first))
+                    await asyncio.sleep(0)  # let the other engines have their share
                 self.hub.claimable.clear()
 
     async def serve_commands(self, node: NodeId, handler: CommandHandler) -> None:

@@ -232,12 +232,15 @@ class _Session:
 
 
 class MemoryEngine:
-    """`calls.ports.CallEngine` over `MemoryPhones`. `prepare_fails` holds what the next `prepare`s raise."""
+    """`calls.ports.CallEngine` over `MemoryPhones`. `…_fails` hold what the next `prepare`s and `restore`s raise."""
 
     def __init__(self, phones: MemoryPhones) -> None:
         self.phones = phones
         self.clock = phones.clock
         self.prepare_fails: deque[BaseException] = deque()
+        self.restore_fails: deque[BaseException] = deque()
+        self.media_is_lost = False
+        """The relay was restarted while no engine ran: calls that are restored have no media any more."""
         self.ringbacks: list[tuple[SessionId, bool]] = []
         self.closed: list[SessionId] = []
         self._sessions: dict[SessionId, _Session] = {}
@@ -306,6 +309,8 @@ class MemoryEngine:
 
     async def restore(self, session_id: SessionId, domain: DomainName, legs: Sequence[Leg]) -> None:  # noqa: ARG002 - as CallEngine
         await asyncio.sleep(0)
+        if self.restore_fails:
+            raise self.restore_fails.popleft()
         session = self._sessions.setdefault(session_id, _Session())
         for record in legs:
             if not record.dialog:
@@ -315,6 +320,8 @@ class MemoryEngine:
             session.legs[record.leg_id] = leg
             if phone := self.phones.dialogs.get(state.sip_call_id):
                 phone.listen_to(self)
+        if self.media_is_lost:
+            self.lose_media(session_id)
 
     async def close(self, session_id: SessionId) -> None:
         await asyncio.sleep(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from ringbridge.adapters.nats_bus_subjects import Stream
+from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, Stream, stream_of
 from ringbridge.adapters.store_batch import Offset, StoreBatch
 from ringbridge.calls.ports import CallPage, Clock
 from ringbridge.model.call import Call
@@ -66,13 +66,12 @@ class MemoryStore:
 
     def _drop(self, stream: str) -> None:
         """Forget what came from `stream`; CDRs stay, they tell of calls that were."""
-        match stream:
-            case Stream.CALLS:
-                self._calls.clear()
-            case Stream.DIRECTORY:
-                self._records.clear()
-            case Stream.LOCATIONS:
-                self._locations.clear()
+        if stream in CALL_STREAMS:
+            self._calls = {key: call for key, call in self._calls.items() if stream_of(call.sequence) != stream}
+        elif stream == Stream.DIRECTORY:
+            self._records.clear()
+        else:
+            self._locations.clear()
         self._offsets.pop(stream, None)
 
     async def offset(self, stream: str) -> Offset | None:

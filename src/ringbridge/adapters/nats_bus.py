@@ -19,7 +19,16 @@ from ringbridge.adapters.nats_bus_feed import NatsFeed
 from ringbridge.adapters.nats_bus_link import Link, LinkDown, LinkSettings, NoResponders, RequestTimedOut
 from ringbridge.adapters.nats_bus_publish import Publisher, Write
 from ringbridge.adapters.nats_bus_streams import Streams, UnfitBus
-from ringbridge.adapters.nats_bus_subjects import Stream, call_tree, command_subject, location_key, record_key
+from ringbridge.adapters.nats_bus_subjects import (
+    Stream,
+    call_stream,
+    call_tree,
+    command_subject,
+    location_key,
+    position,
+    record_key,
+    sequence_of,
+)
 from ringbridge.adapters.nats_bus_wire import Message, header_line
 from ringbridge.calls.ports import Claimable, CommandHandler, NodeAway, StoredCallMessage
 from ringbridge.model.directory import Location, Record, kind_of
@@ -59,7 +68,7 @@ class NatsBus:
         self._streams = Streams(self._link)
         self._publisher = Publisher(self._link, deadline_s=settings.publish_deadline_s)
         self._lost_at: float | None = None
-        self._suspect = False
+        self._suspect: set[Stream] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.feed = NatsFeed(self._link, self._streams)
         self.faults: list[str] = []
@@ -116,15 +125,14 @@ class NatsBus:
         """After a write failed, ask for the leader until there is one: writes meanwhile are refused at once."""
         while True:
             await asyncio.sleep(PROBE_EVERY_S)
-            if not self._suspect:
-                continue
-            try:
-                info = await self._streams.info(Stream.CALLS)
-            except (LinkDown, RequestTimedOut, NoResponders):
-                continue
-            if info.error is None and (info.cluster is None or info.cluster.leader):
-                log.info("bus_back")
-                self._suspect = False
+            for stream in tuple(self._suspect):
+                try:
+                    info = await self._streams.info(stream)
+                except (LinkDown, RequestTimedOut, NoResponders):
+                    continue
+                if info.error is None and (info.cluster is None or info.cluster.leader):
+                    log.info("bus_back", stream=stream.value)
+                    self._suspect.discard(stream)
 
     async def _store(self, stream: Stream, write: Write) -> int:
         if not self.is_up:
@@ -132,7 +140,7 @@ class NatsBus:
         try:
             return await self._publisher.store(stream, write)
         except BusUnavailable:
-            self._suspect = True
+            self._suspect.add(stream)
             raise
 
     # --- calls ---
@@ -151,20 +159,22 @@ class NatsBus:
     ) -> int:
         tree = call_tree(domain, call_id)
         subject = tree + (".requested" if claimable else ".events")
-        return await self._store(Stream.CALLS, Write(subject, encode(events), f"{tree}.>", expected))
+        stream = call_stream(domain, call_id)
+        sequence = await self._store(stream, Write(subject, encode(events), f"{tree}.>", sequence_of(expected)))
+        return position(stream, sequence)
 
     async def read_call(self, domain: DomainName, call_id: CallId) -> list[StoredCallMessage]:
         if not self.is_up:
             raise BusUnavailable
-        tree = call_tree(domain, call_id) + ".>"
+        stream, tree = call_stream(domain, call_id), call_tree(domain, call_id) + ".>"
         messages: list[StoredCallMessage] = []
-        last = await self._publisher.last(Stream.CALLS, tree)
+        last = await self._publisher.last(stream, tree)
         start = 1
         while last is not None and start <= last.sequence:
-            found = await self._publisher.next(Stream.CALLS, tree, start=start)
+            found = await self._publisher.next(stream, tree, start=start)
             if found is None:
                 break
-            messages.append(StoredCallMessage(decode(found.payload), found.sequence))
+            messages.append(StoredCallMessage(decode(found.payload), position(stream, found.sequence)))
             start = found.sequence + 1
         return messages
 

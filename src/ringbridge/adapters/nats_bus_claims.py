@@ -1,6 +1,6 @@
-"""Requested calls, as the bus offers them to engines: a loop over the pull consumer that all engines share.
+"""Requested calls, as the bus offers them to engines: pull requests to the consumers that all engines share.
 
-A pull request is always open, for as many calls as there is room for; the server answers it as calls come, so a
+For each stream of calls a pull request is always open while there is room; the server answers it as calls come, so a
 call is offered within a round trip. A batch that has to fill up first, as a client library's `fetch` has, would cost
 50 ms. Heartbeats tell a request that is open from one that was lost.
 """
@@ -8,6 +8,7 @@ call is offered within a round trip. A batch that has to fill up first, as a cli
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -15,7 +16,7 @@ import structlog
 
 from ringbridge.adapters.nats_bus_link import Link, LinkDown
 from ringbridge.adapters.nats_bus_streams import ENGINES
-from ringbridge.adapters.nats_bus_subjects import Stream
+from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, SHARDS, Stream, position
 from ringbridge.adapters.nats_bus_wire import Message
 from ringbridge.calls.ports import Claimable
 from ringbridge.model.events import CallRequested, decode
@@ -26,17 +27,17 @@ SECOND = 1_000_000_000
 EXPIRES_S = 30
 HEARTBEAT_S = 1.0
 SILENCE_S = 2.5
-NEXT = f"$JS.API.CONSUMER.MSG.NEXT.{Stream.CALLS}.{ENGINES}"
+ASK_AGAIN_S = 0.1  # after a request was refused, as while a leader is chosen
 
 
 class _Offer(Claimable):
     """One requested call, and how to answer for it."""
 
-    def __init__(self, link: Link, requested: CallRequested, message: Message) -> None:
+    def __init__(self, link: Link, stream: Stream, requested: CallRequested, message: Message) -> None:
         self._link = link
         self._requested = requested
         self._reply = message.reply.decode()
-        self._sequence = stream_sequence(message.reply)
+        self._position = position(stream, stream_sequence(message.reply))
 
     @property
     def requested(self) -> CallRequested:
@@ -44,7 +45,7 @@ class _Offer(Claimable):
 
     @property
     def sequence(self) -> int:
-        return self._sequence
+        return self._position
 
     def done(self) -> None:
         self._answer(b"+ACK")
@@ -57,13 +58,64 @@ class _Offer(Claimable):
             self._link.publish(self._reply, word)
         except LinkDown:
             # The bus offers it again after `ack_wait`; the claim's comparison keeps that harmless.
-            log.info("claim_answer_lost", sequence=self._sequence)
+            log.info("claim_answer_lost", position=self._position)
 
 
 def stream_sequence(reply: bytes) -> int:
     """Return the stream sequence that an acknowledgement subject names (`nats_bus_feed` has its form)."""
     words = reply.split(b".")
     return int(words[-5] if len(words) > 9 else words[-4])
+
+
+class _Pull:
+    """The open request to one stream."""
+
+    def __init__(
+        self, link: Link, stream: Stream, *, arrived: Callable[[_Offer], None], ran_out: Callable[[], None]
+    ) -> None:
+        self._link = link
+        self._stream = stream
+        self._arrived = arrived
+        self._ran_out = ran_out
+        self._open = 0
+        self._heard = 0.0
+        self._inbox = link.new_inbox()
+        self.stop = link.subscribe(self._inbox, self._take)
+
+    def ask(self, room: int, now: float) -> None:
+        """Open a request for `room` calls when none is open, or the one that is fell silent."""
+        if self._open > 0 and now - self._heard <= SILENCE_S:
+            return
+        question = {"batch": room, "expires": EXPIRES_S * SECOND, "idle_heartbeat": int(HEARTBEAT_S * SECOND)}
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{ENGINES}"
+        try:
+            self._link.publish(subject, msgspec.json.encode(question), reply=self._inbox)
+        except LinkDown:
+            self._open = 0
+            return
+        self._open = room
+        self._heard = now
+
+    def _take(self, message: Message) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        status = message.status
+        if status is not None:
+            if status != 100:
+                unused = message.header(b"Nats-Pending-Messages")
+                self._open = max(0, self._open - int(unused)) if unused is not None else 0
+                if status == 408:
+                    self._ran_out()
+            return
+        self._open = max(0, self._open - 1)
+        try:
+            first = decode(message.payload)[0]
+        except (msgspec.DecodeError, IndexError):
+            first = None
+        if isinstance(first, CallRequested):
+            self._arrived(_Offer(self._link, self._stream, first, message))
+        else:
+            log.error("claimable_unreadable", subject=message.subject.decode())
+            self._link.publish(message.reply.decode(), b"+TERM")
 
 
 class Claims:
@@ -74,33 +126,36 @@ class Claims:
         self._handler = handler
         self._at_most = at_most
         self._running = 0
-        self._open = 0
-        """How many calls the server may still send for the requests that are open."""
-        self._heard = 0.0
         self._wake = asyncio.Event()
-        self._arrived: list[tuple[CallRequested, Message]] = []
-        self._inbox = link.new_inbox()
+        self._waiting: deque[_Offer] = deque()
 
     async def run(self) -> None:
         """Claim until cancelled; what is being handled then is cancelled too."""
         loop = asyncio.get_running_loop()
-        stop = self._link.subscribe(self._inbox, self._take)
+        pulls = [_Pull(self._link, stream, arrived=self._arrived, ran_out=self._wake.set) for stream in CALL_STREAMS]
+        room = max(1, self._at_most // SHARDS)
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
-                    for requested, message in self._arrived:
-                        group.create_task(self._handle(_Offer(self._link, requested, message)))
-                    self._arrived.clear()
-                    self._ask(loop.time())
+                    while self._waiting and self._running < self._at_most:
+                        self._running += 1
+                        group.create_task(self._handle(self._waiting.popleft()))
+                    if self._running < self._at_most:
+                        for pull in pulls:
+                            pull.ask(room, loop.time())
                     self._wake.clear()
                     try:
-                        async with asyncio.timeout(HEARTBEAT_S):
+                        async with asyncio.timeout(ASK_AGAIN_S):
                             await self._wake.wait()
                     except TimeoutError:
-                        if loop.time() - self._heard > SILENCE_S:
-                            self._open = 0
+                        continue
         finally:
-            stop()
+            for pull in pulls:
+                pull.stop()
+
+    def _arrived(self, offer: _Offer) -> None:
+        self._waiting.append(offer)
+        self._wake.set()
 
     async def _handle(self, offer: _Offer) -> None:
         try:
@@ -108,40 +163,3 @@ class Claims:
         finally:
             self._running -= 1
             self._wake.set()
-
-    def _ask(self, now: float) -> None:
-        """Open a request for as many calls as there is room for, when that is many or none is open."""
-        room = self._at_most - self._running - self._open
-        if room < max(1, self._at_most // 2) and self._open > 0:
-            return
-        if room <= 0 or not self._link.is_up:
-            return
-        question = {"batch": room, "expires": EXPIRES_S * SECOND, "idle_heartbeat": int(HEARTBEAT_S * SECOND)}
-        try:
-            self._link.publish(NEXT, msgspec.json.encode(question), reply=self._inbox)
-        except LinkDown:
-            return
-        self._open += room
-        self._heard = now
-
-    def _take(self, message: Message) -> None:
-        self._heard = asyncio.get_running_loop().time()
-        status = message.status
-        if status is not None:
-            if status != 100:
-                unused = message.header(b"Nats-Pending-Messages")
-                self._open = max(0, self._open - int(unused)) if unused is not None else 0
-                self._wake.set()
-            return
-        self._open = max(0, self._open - 1)
-        try:
-            first = decode(message.payload)[0]
-        except (msgspec.DecodeError, IndexError):
-            first = None
-        if isinstance(first, CallRequested):
-            self._running += 1
-            self._arrived.append((first, message))
-        else:
-            log.error("claimable_unreadable", subject=message.subject.decode())
-            self._link.publish(message.reply.decode(), b"+TERM")
-        self._wake.set()

@@ -29,7 +29,8 @@ log = structlog.get_logger(__name__)
 WRONG_LAST_SEQUENCE = 10071
 MESSAGE_NOT_FOUND = 10037
 NO_ROOM = {10023, 10047, 10077}  # insufficient resources, insufficient storage, stream store failed (it is full)
-ACK_TIMEOUT_S = 1.5  # under full load an acknowledgement takes a tenth of it
+ACK_TIMEOUT_S = 2.0  # under full load an acknowledgement takes a tenth of it
+IN_FLIGHT = 64  # writes to one stream; more would only wait inside the server, and time out there when it is slow
 RETRY_FIRST_S = 0.05
 RETRY_LAST_S = 0.5
 DOUBTS_KEPT = 10_000
@@ -97,6 +98,7 @@ class Publisher:
         self._deadline_s = deadline_s
         self._origin = secrets.token_hex(8)
         self._doubts: dict[str, None] = {}
+        self._windows = {stream: asyncio.Semaphore(IN_FLIGHT) for stream in Stream}
 
     async def store(self, stream: Stream, write: Write) -> int:
         """Return the sequence under which `write` is durably stored.
@@ -131,9 +133,10 @@ class Publisher:
         doubtful = batch in self._doubts
         while True:
             try:
-                answer = await self._link.request(
-                    write.subject, write.payload, headers=headers, timeout_s=retry.cut(ACK_TIMEOUT_S)
-                )
+                async with self._windows[stream]:
+                    answer = await self._link.request(
+                        write.subject, write.payload, headers=headers, timeout_s=retry.cut(ACK_TIMEOUT_S)
+                    )
             except NoResponders:
                 await retry.pause("no leader")
                 continue

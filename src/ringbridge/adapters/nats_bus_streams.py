@@ -15,7 +15,7 @@ import msgspec
 
 from ringbridge.adapters.nats_bus_link import Link, LinkDown, NoResponders, RequestTimedOut
 from ringbridge.adapters.nats_bus_publish import ApiError
-from ringbridge.adapters.nats_bus_subjects import Stream
+from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, Stream
 
 OLDEST_SERVER = (2, 12, 3)
 STREAM_NOT_FOUND = 10059
@@ -80,10 +80,10 @@ class StreamInfo(msgspec.Struct, frozen=True):
 def wanted(stream: Stream, *, replicas: int) -> StreamConfig:
     """Return the configuration of a stream that is made here."""
     second = 1_000_000_000
-    if stream is Stream.CALLS:
+    if stream in CALL_STREAMS:
         return StreamConfig(
             name=stream,
-            subjects=("call.>",),
+            subjects=(f"call.{CALL_STREAMS.index(stream)}.>",),
             discard="new",
             num_replicas=replicas,
             allow_direct=True,
@@ -169,11 +169,16 @@ class Streams:
             raise UnfitBus(faults)
         try:
             async with asyncio.timeout(deadline_s):
-                for stream in Stream:
-                    faults += await self._ensure_stream(wanted(stream, replicas=replicas))
-                await self._ensure_engines()
+                for found in await asyncio.gather(*(self._ensure_one(stream, replicas) for stream in Stream)):
+                    faults += found
         except TimeoutError as error:
             raise UnfitBus([*faults, f"JetStream did not answer within {deadline_s:g} s"]) from error
+        return faults
+
+    async def _ensure_one(self, stream: Stream, replicas: int) -> list[str]:
+        faults = await self._ensure_stream(wanted(stream, replicas=replicas))
+        if stream in CALL_STREAMS:
+            await self._ensure_engines(stream)
         return faults
 
     async def _ensure_stream(self, want: StreamConfig) -> list[str]:
@@ -192,12 +197,12 @@ class Streams:
                 raise UnfitBus([f"stream {want.name} cannot be made: {found.error.description}"])
             await asyncio.sleep(0.1)
 
-    async def _ensure_engines(self) -> None:
-        """Make the consumer that all engines share; the same call again changes nothing."""
+    async def _ensure_engines(self, stream: Stream) -> None:
+        """Make the consumer of `stream` that all engines share; the same call again changes nothing."""
         second = 1_000_000_000
         config: dict[str, Any] = {
             "durable_name": ENGINES,
-            "filter_subject": "call.*.*.requested",
+            "filter_subject": "call.*.*.*.requested",
             "deliver_policy": "all",
             "ack_policy": "explicit",
             "ack_wait": 5 * second,
@@ -205,10 +210,10 @@ class Streams:
             "max_ack_pending": 10_000,
             "max_waiting": 512,
         }
-        question = {"stream_name": Stream.CALLS, "config": config}
+        question = {"stream_name": stream, "config": config}
         while True:
             try:
-                answer = await self.call(f"CONSUMER.DURABLE.CREATE.{Stream.CALLS}.{ENGINES}", question)
+                answer = await self.call(f"CONSUMER.DURABLE.CREATE.{stream}.{ENGINES}", question)
             except (LinkDown, RequestTimedOut, NoResponders):
                 await asyncio.sleep(0.1)
                 continue

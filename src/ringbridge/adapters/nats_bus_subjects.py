@@ -1,13 +1,18 @@
 """Subjects and keys of the bus: which name stands where, and how any text becomes one subject token.
 
-    call.<domain>.<call-id>.requested      a call that engines may claim
-    call.<domain>.<call-id>.events         everything else about it
+    call.<shard>.<domain>.<call-id>.requested      a call that engines may claim
+    call.<shard>.<domain>.<call-id>.events         everything else about it
     $KV.directory.<kind>.<key>…            one directory record
     $KV.locations.<domain>.<device>.<contact digest>
     node.<node>.command                    request-reply to the owner of a call
 
 A token keeps `A-Z a-z 0-9 _ -`; every other byte of the UTF-8 text becomes `=XX`, and the empty text `=`. That is
 reversible, holds no `.`, `*`, `>` or space, and is a valid key for NATS key-value tools too.
+
+Calls are spread over eight streams by a hash of their name. A server flushes the writes of one stream one after the
+other, those of several at once; measured with both processors busy, one stream took 370 flushed writes a second,
+four 2,000, eight 4,400 (an idle machine: 3,800 with one). A position, as `calls.ports.Bus` returns it, is the
+sequence in the stream and the stream in one number; it grows with every message of a call.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import re
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
+from zlib import crc32
 
 from ringbridge.model.ids import CallId, DomainName, NodeId
 
@@ -26,9 +32,41 @@ _ESCAPE = re.compile(rb"=([0-9A-F]{2})")
 class Stream(StrEnum):
     """The JetStream streams, by their names on the server."""
 
-    CALLS = "CALLS"
+    CALLS0 = "CALLS0"
+    CALLS1 = "CALLS1"
+    CALLS2 = "CALLS2"
+    CALLS3 = "CALLS3"
+    CALLS4 = "CALLS4"
+    CALLS5 = "CALLS5"
+    CALLS6 = "CALLS6"
+    CALLS7 = "CALLS7"
     DIRECTORY = "KV_directory"
     LOCATIONS = "KV_locations"
+
+
+CALL_STREAMS = tuple(stream for stream in Stream if stream.startswith("CALLS"))
+SHARDS = len(CALL_STREAMS)
+"""For ever: where a call is found, and so that it is one call, hangs on it."""
+
+
+def position(stream: Stream, sequence: int) -> int:
+    """Return the position of the message `sequence` of a stream of calls."""
+    return sequence * SHARDS + CALL_STREAMS.index(stream)
+
+
+def stream_of(position: int) -> Stream:
+    """Return the stream that a position lies in."""
+    return CALL_STREAMS[position % SHARDS]
+
+
+def sequence_of(position: int) -> int:
+    """Return the sequence of a position in its stream; 0, before everything, is 0 in every stream."""
+    return position // SHARDS
+
+
+def call_stream(domain: DomainName, call_id: CallId) -> Stream:
+    """Return the stream that holds a call."""
+    return CALL_STREAMS[crc32(f"{domain}\0{call_id}".encode()) % SHARDS]
 
 
 @lru_cache(maxsize=4096)
@@ -56,12 +94,13 @@ def decode_token(token: str) -> str:
 
 def call_tree(domain: DomainName, call_id: CallId) -> str:
     """Return the subject that every message of a call is under, without the closing `.>`."""
-    return f"call.{encode_token(domain)}.{encode_token(call_id)}"
+    shard = CALL_STREAMS.index(call_stream(domain, call_id))
+    return f"call.{shard}.{encode_token(domain)}.{encode_token(call_id)}"
 
 
 def call_of(subject: str) -> tuple[DomainName, CallId]:
-    """Return whose call a subject of the CALLS stream speaks of."""
-    _, domain, call_id, _ = subject.split(".")
+    """Return whose call a subject of a stream of calls speaks of."""
+    _, _, domain, call_id, _ = subject.split(".")
     return DomainName(decode_token(domain)), CallId(decode_token(call_id))
 
 

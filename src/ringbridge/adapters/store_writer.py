@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Connection, Delete, Engine, Table, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ringbridge.adapters.nats_bus_subjects import Stream
+from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, SHARDS, Stream
 from ringbridge.adapters.store_batch import LegName, LocationChange, RecordChange, StoreBatch
 from ringbridge.adapters.store_schema import call_names, calls, cdrs, locations, offsets, records
 from ringbridge.model.call import Call
@@ -55,11 +55,9 @@ _DELETE_RECORD = _delete_by(records, "kind", "key")
 _DELETE_LOCATION = _delete_by(locations, "domain", "device", "contact_digest")
 _DELETE_CALL = _delete_by(calls, "domain", "call_id")
 _DELETE_NAMES = _delete_by(call_names, "domain", "call_id")
-_OF_STREAM: dict[str, tuple[Table, ...]] = {
-    Stream.CALLS: (calls, call_names),  # CDRs stay: they tell of calls that were
-    Stream.DIRECTORY: (records,),
-    Stream.LOCATIONS: (locations,),
-}
+_NAMED_CALL = select(calls.c.domain).where(
+    calls.c.domain == call_names.c.domain, calls.c.call_id == call_names.c.call_id
+)
 
 
 class StoreWriter:
@@ -135,9 +133,7 @@ class StoreWriter:
 
     def _write(self, connection: Connection, batch: StoreBatch) -> None:
         for stream in batch.dropped:
-            for table in _OF_STREAM[stream]:
-                connection.execute(delete(table))
-            connection.execute(delete(offsets).where(offsets.c.stream == stream))
+            _drop(connection, stream)
         for statement, rows in (
             (_DELETE_RECORD, [_record_key(one) for one in batch.records if one.record is None]),
             (self._put_record, [_record_row(one, one.record) for one in batch.records if one.record is not None]),
@@ -158,6 +154,17 @@ class StoreWriter:
         ):
             if rows:
                 connection.execute(statement, rows)
+
+
+def _drop(connection: Connection, stream: str) -> None:
+    """Delete what came from `stream`; CDRs stay, they tell of calls that were."""
+    if stream in CALL_STREAMS:
+        shard = CALL_STREAMS.index(Stream(stream))
+        connection.execute(delete(calls).where(calls.c.sequence % SHARDS == shard))
+        connection.execute(delete(call_names).where(~_NAMED_CALL.exists()))
+    else:
+        connection.execute(delete(records if stream == Stream.DIRECTORY else locations))
+    connection.execute(delete(offsets).where(offsets.c.stream == stream))
 
 
 def _settle(future: asyncio.Future[None], fault: Exception | None) -> None:
