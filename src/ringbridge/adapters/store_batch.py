@@ -69,10 +69,6 @@ class ReplicaStore(Store, Protocol):
         """Return how far `stream` is applied; None when never."""
         ...
 
-    async def stored_call(self, domain: DomainName, call_id: CallId) -> Call | None:
-        """Return a call by the application's call-id alone."""
-        ...
-
     async def live_calls(self) -> list[Call]:
         """Return every call that is not over."""
         ...

@@ -58,8 +58,8 @@ class Placer:
             CallError: refused; the call-id stays free, nothing is stored, nothing rings.
         """
         domain, call_id = DomainName(request.domain), CallId(request.call_id)
-        known = await self._store.call(domain, call_id)
-        if known is not None and known.call_id == call_id and (replay := self._replay(known, request)):
+        known = await self._store.stored_call(domain, call_id)
+        if known is not None and (replay := self._replay(known, request)):
             return replay
         call = await self._accept(request, principal)
         try:

@@ -167,6 +167,10 @@ class Store(Directory, Protocol):
         """Return a call by the application's call-id, else its session id, else a leg's SIP Call-ID (contract §3)."""
         ...
 
+    async def stored_call(self, domain: DomainName, call_id: CallId) -> Call | None:
+        """Return a call by the application's call-id alone: one look-up, where `call` needs three to say no."""
+        ...
+
     async def active_calls(
         self, *, domain: str | None = None, user: str | None = None, start: int = 1, limit: int = 100
     ) -> CallPage: ...

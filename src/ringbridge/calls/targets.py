@@ -145,7 +145,8 @@ class Resolver:
             return await self._apply(destination, party, field)
         if is_number(party.name):
             return Fault(field, "no-route", "no dial rule, user or number of this domain leads there", party.name)
-        return Fault(field, "unknown-user", "no such user or device in this domain", party.name)
+        allowed = "an extension or device of this domain, or a number"
+        return Fault(field, "not-a-number", "is no number, and no user or device of this domain", party.name, allowed)
 
     def _dial_plan(self) -> str:
         return self._caller.dial_plan or self._domain.dial_plan or self._domain.domain
