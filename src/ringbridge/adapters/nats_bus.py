@@ -70,7 +70,7 @@ class NatsBus:
         self._lost_at: float | None = None
         self._suspect: set[Stream] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.feed = NatsFeed(self._link, self._streams)
+        self.feed = NatsFeed(self._link)
         self.faults: list[str] = []
         """Why this bus may lose acknowledged writes; empty unless `relaxed`. For the readiness page."""
 

@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_S = 0.5
 SILENCE_S = 1.6  # three heartbeats: then the consumer is gone, whatever anybody says
 RETRY_S = 0.1
+ASK_TIMEOUT_S = 1.5  # while a leader is chosen nobody answers; asking again finds the new one
 BACKLOG = 4096  # entries; above, the server is let wait
 SECOND = 1_000_000_000
 
@@ -43,9 +44,9 @@ class _ConsumerAnswer(msgspec.Struct, frozen=True):
 class NatsFeed:
     """`replica_feed.Feed` over NATS."""
 
-    def __init__(self, link: Link, streams: Streams) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
-        self._streams = streams
+        self._streams = Streams(link, timeout_s=ASK_TIMEOUT_S)
         self.restarts = 0
         """How often a consumer was made, first ones included."""
 
