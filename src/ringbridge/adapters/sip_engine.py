@@ -158,6 +158,10 @@ class SipEngine:
             leg = SipLeg(call, record.leg_id, session, state.local, state.connection, state.remote, sent=True)
             leg.answered = state.snapshot.answered
             self._adopt(leg)
+            if leg.answered:
+                # Its party may have hung up while nobody listened. RFC 3261 §12.2.2: who has no such dialog says 481.
+                leg.probe = self._node.endpoint.send_in_dialog(session, self._node.now(), method="OPTIONS")
+                self._node.wake()
         restored = self._calls.get(session_id)
         if restored is not None and restored.relay.instance != self._relay.instance:
             self._events.tell(session_id, MediaLost(RELAY_LOST))

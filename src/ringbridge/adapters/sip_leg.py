@@ -44,6 +44,8 @@ class SipLeg:
     answered: bool = False
     released: ReleaseCause | None = None
     """Set when we ended it: what the end is called, whatever the peer says to it."""
+    probe: str = ""
+    """After a restart, the token of the request that asks whether the party still has the dialog."""
 
     @property
     def side(self) -> Side:

@@ -93,7 +93,9 @@ class LegEvents:
                 self._on_ack(event, leg)
             case InfoReceived():
                 self._on_info(event, leg)
-            case RequestResult() | IncomingInvite() | IncomingRequest() | RegistrationResult():
+            case RequestResult():
+                self._on_request_result(event, leg)
+            case IncomingInvite() | IncomingRequest() | RegistrationResult():
                 pass
             case _:
                 assert_never(event)
@@ -202,6 +204,11 @@ class LegEvents:
         if moved:
             self._listen_to(leg, remote)
         self._tell(leg, Updated(leg.leg_id, leg.dialog(), remote.held))
+
+    def _on_request_result(self, event: RequestResult, leg: SipLeg) -> None:
+        """Have the state of a leg stored that was taken up again and lives: its next CSeq must be above the probe's."""
+        if event.token == leg.probe and event.status not in (408, 481):
+            self._tell(leg, Updated(leg.leg_id, leg.dialog(), leg.remote is not None and leg.remote.held))
 
     def _on_info(self, event: InfoReceived, leg: SipLeg) -> None:
         """DTMF by INFO goes on to the other party: the relay carries only what is in RTP."""
