@@ -89,6 +89,6 @@ class Outbox:
 
     def abandon(self) -> None:
         """Stop sending; what is not stored by now is lost to this owner."""
-        self.deposed = True
-        if self._sending is not None:
+        if self._sending is not None and not self._sending.done():
+            self.deposed = True
             self._sending.cancel()
