@@ -61,6 +61,7 @@ install() {
     rm -f "$venv"/.ringbridge-run "$venv"/.ringbridge-dev
     pip_install --require-hashes -r "$lock"
     pip_install --no-deps --no-build-isolation --no-index -e .
+    "$venv/bin/python" -m compileall -q src # pip does this for the others; a start is a second shorter with it
     fingerprint "$lock" >"$venv/.ringbridge-$kind"
     rm -f "$unfinished"
 }
