@@ -18,7 +18,7 @@ test: setup test-tools ## set up what is needed, then all checks and all tests
 	@exec $(BIN)/pytest $(ARGS)
 
 test-fast: setup ## all tests but those in tests/live
-	@exec $(BIN)/pytest --ignore=tests/live $(ARGS)
+	@exec $(BIN)/pytest --ignore=tests/live --numprocesses=2 $(ARGS)
 
 test-live: setup test-tools ## the tests with real processes, SIPp and kill -9
 	@exec $(BIN)/pytest tests/live $(ARGS)

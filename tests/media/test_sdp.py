@@ -1,4 +1,4 @@
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -177,9 +177,9 @@ def test_reading_takes_time_in_proportion_to_the_length() -> None:
         head = HEAD + "m=audio 4000 RTP/AVP 0\r\n" + "a=x:yyyyyyyyyy\r\n" * lines
         bodies = [f"{head}a=x:{lines}-{number}\r\n".encode() for number in range(20)]
         _stream.cache_clear()
-        started = perf_counter()
+        started = process_time()
         for body in bodies:
             parse(body)
-        return perf_counter() - started
+        return process_time() - started
 
     assert min(seconds(800) for _ in range(5)) < 20 * min(seconds(100) for _ in range(5))
