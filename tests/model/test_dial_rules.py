@@ -209,9 +209,9 @@ def test_a_host_is_left_alone_unless_the_rule_names_one() -> None:
 @pytest.mark.parametrize("pattern", ["sip:*1*2*", "sip:1*1*1*", "sip:*?*?*", "*?1*?2*", "sip:" + "?" * 120 + "*1*"])
 def test_no_number_takes_long_to_match(pattern: str, dialled: str) -> None:
     """128 characters are as long as the API lets a destination be."""
-    started = time.perf_counter()
+    started = time.process_time()
     found([rule(pattern)], dialled)
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))

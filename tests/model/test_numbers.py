@@ -115,8 +115,8 @@ def test_names_are_no_numbers() -> None:
 
 
 def test_nasty_input_is_read_in_linear_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for text in ("(" * 65_536, "+" * 65_536, "1-" * 32_768, "sip:" * 16_384, "a@" * 32_768, " " * 65_536):
         parse_party(text)
         plain_number(text)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
