@@ -254,7 +254,7 @@ async def resolve(peer: Peer, *, deadline_s: float = 4.0) -> Peer:
         async with asyncio.timeout(deadline_s):
             found = await loop.getaddrinfo(peer.host, peer.port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
-        raise OSError(f"{peer.host} does not resolve: {error or 'no answer in time'}") from error
+        raise OSError(f"{peer.host} does not resolve: {str(error) or 'no answer in time'}") from error
     found.sort(key=lambda one: one[0] != socket.AF_INET)
     return Peer(peer.transport, str(found[0][4][0]), peer.port)
 
