@@ -232,3 +232,12 @@ def test_bad_session_expires_is_400() -> None:
     assert rig.statuses() == [100, 400]
     assert rig.no_events()
     assert rig.gone()
+
+
+def test_refresh_that_is_too_short_for_the_peer_is_repeated_with_its_interval() -> None:
+    rig = Rig()
+    rig.answered(headers=refresher("600;refresher=uac"))
+    rig.wait(300)
+    rig.reply(rig.sent_request("UPDATE"), 422, headers=(("Min-SE", "900"),))
+    rig.wait(10)
+    assert rig.sent_request("UPDATE").first("Session-Expires") == "900;refresher=uac"

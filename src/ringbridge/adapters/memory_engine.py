@@ -301,6 +301,9 @@ class MemoryEngine:
             phone.take_bye()  # its 200 crossed the CANCEL: ACK, then BYE (RFC 3261 §9.1)
         self._tell(session_id, Refused(leg.leg_id, leg.released or of_sip_status(487)))
 
+    def acknowledge(self, session_id: SessionId, leg_id: LegId) -> None:
+        """Do nothing: an answer that a virtual phone gave stands."""
+
     def ringback(self, session_id: SessionId, *, on: bool) -> None:
         session = self._sessions.get(session_id)
         if session is not None and not self._crashed and session.ringback is not on:

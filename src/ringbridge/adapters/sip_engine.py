@@ -109,6 +109,11 @@ class SipEngine:
             self._node.endpoint.send_invite(leg.session, self._node.now())
             self._node.wake()
 
+    def acknowledge(self, session_id: SessionId, leg_id: LegId) -> None:
+        if leg := self._find(session_id, leg_id):
+            self._node.endpoint.acknowledge(leg.session)
+            self._node.wake()
+
     def release(self, session_id: SessionId, leg_id: LegId, cause: ReleaseCause) -> None:
         leg = self._find(session_id, leg_id)
         if leg is None or leg.released is not None:

@@ -48,6 +48,8 @@ class SipNodeSettings:
     tcp_over_bytes: int = 1300
     tcp_connect_deadline_s: float = 4.0
     max_packets_per_source_per_s: int = 10_000
+    ack_within_s: float = 0.0
+    """As `EndpointSettings.ack_within_s`."""
 
 
 class SipNode:
@@ -112,6 +114,7 @@ class SipNode:
             contact_user=settings.contact_user,
             timers=settings.timers,
             tcp_over_bytes=settings.tcp_over_bytes,
+            ack_within_s=settings.ack_within_s,
         )
         self._endpoint = Endpoint(endpoint_settings, new_token=new_token)
         self._udp = UdpTransport(udp, on_datagrams=self._take_in, on_failed=self._peer_failed)

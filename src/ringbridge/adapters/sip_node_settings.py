@@ -6,6 +6,9 @@ from ringbridge.adapters.sip_node import SipNodeSettings
 from ringbridge.config import SipConfig
 from ringbridge.sip.timers import Timers
 
+ACK_WITHIN_S = 5.0
+"""How long an ACK waits for the bus: a cluster was seen without a leader for so long, and a phone waits 32 s."""
+
 
 def settings_of(config: SipConfig) -> SipNodeSettings:
     """Return what `[sip]` says about sockets, timers and limits."""
@@ -18,4 +21,5 @@ def settings_of(config: SipConfig) -> SipNodeSettings:
         tcp_over_bytes=config.tcp_over_bytes,
         tcp_connect_deadline_s=config.tcp_connect_deadline_s,
         max_packets_per_source_per_s=config.max_packets_per_source_per_s,
+        ack_within_s=ACK_WITHIN_S,
     )

@@ -1,13 +1,15 @@
 """One call, from claim to CDR: events in, actions out. This file is the life of a call, top to bottom.
 
 The theory. A controller's whole memory is the `Call` that its own events fold to, so it can be made again from the
-bus at any moment (`resume`). Three rules give the order of actions:
+bus at any moment (`resume`). Four rules give the order of actions:
 
 1. An INVITE leaves only after `LegInvited` is stored: a lost owner never means a second INVITE, because whoever
    takes the call up sees that one may have left.
 2. A leg's end is published after it was brought about (BYE sent; CANCEL confirmed by the INVITE's final response):
    a crash between the two repeats a BYE, which harms nobody, and leaves no leg up.
-3. `CallEnded` comes last, when no leg is pending or up: so one CDR tells it all.
+3. An answer is confirmed to the phone only after `LegAnswered` is stored (`calls.run` does it, for it acts on what is
+   stored): until then the phone repeats it, so a crash in between loses nothing.
+4. `CallEnded` comes last, when no leg is pending or up: so one CDR tells it all.
 
 Origination rings first; its first answer wins and the others are cancelled. Then termination, the same way, offered
 the codecs that origination took. Whoever hangs up, the other side is released.

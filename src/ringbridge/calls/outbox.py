@@ -33,6 +33,8 @@ class Outbox:
         self._sending: asyncio.Task[None] | None = None
         self.deposed = False
         self.on_deposed: Callable[[], None] = lambda: None
+        self.on_stored: Callable[[Sequence[CallEvent]], None] = lambda _: None
+        """Called with each batch once it is stored."""
 
     def put(self, events: Sequence[CallEvent]) -> None:
         """Take events; they are sent in the background."""
@@ -85,6 +87,7 @@ class Outbox:
                 self.on_deposed()
                 return
             else:
+                self.on_stored(batch)
                 return
 
     def abandon(self) -> None:

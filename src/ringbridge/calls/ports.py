@@ -238,7 +238,7 @@ class Ringing(msgspec.Struct, frozen=True):
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """`dialog` is the leg's new state; the ACK left at `acked_at`, epoch seconds."""
+    """`dialog` is the leg's new state; the ACK is due at `acked_at`, epoch seconds."""
 
     leg_id: LegId
     dialog: bytes
@@ -300,6 +300,10 @@ class CallEngine(Protocol):
 
     def invite(self, session_id: SessionId, leg_id: LegId) -> None:
         """Send a prepared leg's INVITE."""
+        ...
+
+    def acknowledge(self, session_id: SessionId, leg_id: LegId) -> None:
+        """Confirm an answer to the phone, now that it is stored; a phone repeats its answer until then."""
         ...
 
     def release(self, session_id: SessionId, leg_id: LegId, cause: ReleaseCause) -> None:

@@ -27,7 +27,7 @@ from ringbridge.calls.outbox import Outbox
 from ringbridge.calls.ports import CallEngine, Clock, LegOrder, LegSignal
 from ringbridge.model.call import Call, Side, side_of
 from ringbridge.model.errors import CallError, Conflict
-from ringbridge.model.events import CallPlan
+from ringbridge.model.events import CallEvent, CallPlan, LegAnswered
 from ringbridge.model.ids import LegId, NodeId
 from ringbridge.model.release import INTERNAL_ERROR, ReleaseCause, Result
 
@@ -72,6 +72,7 @@ class CallRun:
         self._clock = clock
         self._outbox = outbox
         self._outbox.on_deposed = lambda: self.put(Deposed())
+        self._outbox.on_stored = self._on_stored
         self._on_over = on_over
         self._inputs: asyncio.Queue[Input] = asyncio.Queue()
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
@@ -178,6 +179,11 @@ class CallRun:
                     self._finished = True
                 case _:
                     assert_never(action)
+
+    def _on_stored(self, events: Sequence[CallEvent]) -> None:
+        for event in events:
+            if isinstance(event, LegAnswered):
+                self._engine.acknowledge(self.session_id, event.leg_id)
 
     async def _store(self, action: Publish) -> None:
         await self._outbox.store(action.events)

@@ -5,6 +5,7 @@ Refusals happen here, before anything rings (design.md "The life of a call", ste
 
 from __future__ import annotations
 
+import re
 from typing import TypeAlias
 
 import msgspec
@@ -25,6 +26,7 @@ TO_CONNECTION = frozenset(
         "to-connection-or-user-no-failover",
     }
 )
+HOST_PORT = re.compile(r"(\[[^\]]*\]|[^:;>?]*)(?::([0-9]+))?")
 DEFAULT_PORT = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
 
 
@@ -85,7 +87,7 @@ class Resolver:
         if party is None:
             allowed = "an extension, a number, user@domain or sip:user@domain of an own domain"
             return Fault(field, "not-a-number", "is neither a number nor an extension", text, allowed)
-        if party.host and party.host != self._domain.domain:
+        if party.host and party.host.lower() != self._domain.domain.lower():
             return Fault(field, "unknown-domain", "is not in this domain", text, f"…@{self._domain.domain}")
         return party
 
@@ -210,14 +212,21 @@ def _is_behind_nat(device: Device, location: Location) -> bool:
     """Whether the phone's own idea of its address is not where its packets come from."""
     if device.device_sip_nat_traversal_enabled in ("none", "never"):
         return False
-    host = location.contact.rpartition("@")[2] or location.contact.partition(":")[2]
-    return not host.strip("[<").startswith(location.peer_host)
+    host, _ = _host_and_port(location.contact)
+    return bool(location.peer_host) and host != location.peer_host.strip("[]").lower()
+
+
+def _host_and_port(uri: str) -> tuple[str, str]:
+    """Return host, without the brackets of an IPv6 address, and port of a SIP URI or a `host[:port]`."""
+    rest = re.sub("^<?sips?:", "", uri, flags=re.IGNORECASE)
+    found = HOST_PORT.match(rest.rpartition("@")[2])
+    return ("", "") if found is None else (found[1].strip("[]").lower(), found[2] or "")
 
 
 def connection_target(connection: Connection, number: str, host: str) -> Target:
     """Return the target for `number` through a connection; `host` overrides the Request-URI's host."""
     transport = connection.connection_sip_transport_protocol.upper() or "UDP"
-    address, _, port = connection.connection_address.removeprefix("sip:").partition(":")
+    address, port = _host_and_port(connection.connection_address)
     at = host or connection.connection_address.removeprefix("sip:")
     suffix = "" if transport == "UDP" else f";transport={transport.lower()}"
     return Target(

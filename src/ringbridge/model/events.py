@@ -143,7 +143,10 @@ class LegRinging(msgspec.Struct, frozen=True, tag="leg-ringing"):
 
 
 class LegAnswered(msgspec.Struct, frozen=True, tag="leg-answered"):
-    """The leg answered and won; `acked_at` is when the ACK left. `codec` is an RTP encoding name, `PCMU`."""
+    """The leg answered and won; its ACK was due at `acked_at` and leaves once this is stored.
+
+    `codec` is an RTP encoding name, `PCMU`.
+    """
 
     leg_id: LegId
     dialog: bytes

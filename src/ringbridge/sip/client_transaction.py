@@ -154,8 +154,9 @@ class ClientTransaction:
         self.interval_s = 0.0
         self.resend: Timer | None = None
         self.expiry: Timer | None = None
-        self.acks: dict[str, tuple[Peer, bytes]] | None = None
-        """Of an accepted INVITE: the ACK of each 2xx by its To tag, to be sent again when that 2xx comes again."""
+        self.acks: dict[str, tuple[Peer, bytes] | None] | None = None
+        """Of an accepted INVITE: the ACK of each 2xx by its To tag, to be sent again when that 2xx comes again; None
+        while the first is held back."""
 
     def step(self, happened: Input) -> Action | None:
         """Move by the table; None: the pair has no entry and nothing is to be done."""
@@ -164,6 +165,16 @@ class ClientTransaction:
             return None
         self.state = entry[0]
         return entry[1]
+
+    def keep_ack(self, tag: str, ack: tuple[Peer, bytes]) -> None:
+        """Remember the ACK of the 2xx with this To tag, for when that comes again."""
+        if self.acks is None:
+            self.acks = {}
+        self.acks[tag] = ack
+
+    def hold_ack(self, tag: str) -> None:
+        """Know the 2xx with this To tag, and answer none of its repetitions yet."""
+        self.acks = {tag: None}
 
     def on_timer(self, name: int, now: float) -> None:
         """Hand a due timer to the stack, which drives the table."""

@@ -65,10 +65,12 @@ class Dialog:
         to = response.first("To") or ""
         self.remote = to
         self.remote_tag = response.to.tag or ""
+        self.route_set = ()
         try:
-            self.route_set = tuple(reversed(response.all("Record-Route")))
+            if response.first("Record-Route") is not None:
+                self.route_set = tuple(reversed(response.all("Record-Route")))
         except ProtocolError:
-            self.route_set = ()  # a 2xx has to be acknowledged, whatever else is wrong with it
+            pass  # a 2xx has to be acknowledged, whatever else is wrong with it
         self.refresh_target(response, source)
 
     def refresh_target(self, message: Message, source: Peer) -> None:

@@ -3,6 +3,15 @@
 Whoever drives it owns sockets and clock, and after every call does three things: sends what `take_outgoing` gives, acts
 on what `take_events` gives, and calls `handle_timeout` when `next_timeout` has come. Calls may be made from within the
 handling of events. Nothing here blocks, and nothing that a peer sends makes `receive` raise.
+
+Where to read on, from the wire upwards:
+
+    endpoint_dispatch    what arrives, and where it goes
+    endpoint_stack       transactions by their tables (`client_transaction`, `server_transaction`), timers, what leaves
+    endpoint_exchange    one request of ours until its final outcome: challenges, transports
+    endpoint_uac, _cancel, _prack, _repeater, _uas      an INVITE until its ACK, from either side
+    endpoint_in_dialog, _refresh, _requests, _ending    a running session (`session`, `dialog`) until its end
+    endpoint_restore     a session after a crash; `registration`: a binding kept
 """
 
 from __future__ import annotations
@@ -14,6 +23,7 @@ from ringbridge.sip import client_transaction as client
 from ringbridge.sip import (
     endpoint_cancel,
     endpoint_dispatch,
+    endpoint_ending,
     endpoint_in_dialog,
     endpoint_refresh,
     endpoint_requests,
@@ -99,6 +109,10 @@ class Endpoint:
     def send_invite(self, session: Session, now: float) -> None:
         """Send a prepared INVITE; what comes of it are `Progress`, `Answered` and `Failed`."""
         endpoint_uac.send_invite(self._stack, session, now)
+
+    def acknowledge(self, session: Session) -> None:
+        """Send the ACK that `EndpointSettings.ack_within_s` holds back; again, or where none waits, is harmless."""
+        endpoint_ending.acknowledge(session)
 
     def restore(self, snapshot: SessionSnapshot, now: float, *, credentials: Credentials | None = None) -> Session:
         """Take a session up again after a crash. No INVITE is sent.

@@ -28,14 +28,22 @@ def finish(stack: Stack, session: Session, event: EndpointEvent, now: float) -> 
     offer, session.offer = session.offer, None
     if offer is not None:
         # RFC 3261 §15.1.2: requests of the peer that are still open are answered 487.
-        stack.respond(offer.transaction, now, status=487)
+        stack.respond(offer, now, status=487)
     session.auth = None
     session.early = None
     stack.emit(event)
 
 
+def acknowledge(session: Session) -> None:
+    """Let the ACK of an answer go, if it was held back."""
+    held, session.held_ack = session.held_ack, None
+    if held is not None:
+        held.send()
+
+
 def stop_waiting(session: Session) -> None:
-    """Stop all timers that a session has of its own."""
+    """Stop all timers that a session has of its own; an ACK that waits leaves now."""
+    acknowledge(session)
     if session.repeater is not None:
         session.repeater.stop()
         session.repeater = None

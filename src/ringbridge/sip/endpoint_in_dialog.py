@@ -14,7 +14,7 @@ from ringbridge.sip.endpoint_uas import send_2xx
 from ringbridge.sip.message import Request
 from ringbridge.sip.peer import Peer
 from ringbridge.sip.server_transaction import ServerTransaction
-from ringbridge.sip.session import Offer, Session, State
+from ringbridge.sip.session import Session, State
 from ringbridge.sip.session_events import IncomingRequest, InfoReceived, Reinvited
 from ringbridge.sip.session_timer import TooSmall, agree_as_uas, answer_headers
 
@@ -97,7 +97,7 @@ def _receive_reinvite(
         return
     stack.respond(transaction, now, status=100)
     sdp = sdp_of(request)
-    session.offer = Offer(transaction, empty=not sdp)
+    session.offer = transaction
     stack.emit(Reinvited(session, sdp, "INVITE"))
 
 
@@ -108,7 +108,7 @@ def _receive_update(
     sdp = sdp_of(request)
     if sdp:
         if not _glare(stack, session, transaction, now) and not _refuse_timer(stack, transaction, request, now):
-            session.offer = Offer(transaction, empty=False)
+            session.offer = transaction
             stack.emit(Reinvited(session, sdp, "UPDATE"))
         return
     if _refuse_timer(stack, transaction, request, now):
@@ -124,10 +124,9 @@ def _receive_update(
 
 def answer_reinvite(stack: Stack, session: Session, now: float, *, sdp: bytes, status: int) -> None:
     """Answer the offer that the application was told of."""
-    offer, session.offer = session.offer, None
-    if offer is None:
+    transaction, session.offer = session.offer, None
+    if transaction is None:
         return
-    transaction = offer.transaction
     request = transaction.request
     if request is None or status >= 300:
         stack.respond(transaction, now, status=status)

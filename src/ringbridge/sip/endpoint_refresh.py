@@ -22,11 +22,12 @@ from ringbridge.sip.endpoint_exchange import (
 )
 from ringbridge.sip.endpoint_settings import ALLOW, SDP, SUPPORTED
 from ringbridge.sip.endpoint_stack import Stack
+from ringbridge.sip.errors import ProtocolError
 from ringbridge.sip.message import Response
 from ringbridge.sip.peer import Peer
 from ringbridge.sip.session import Session, State
 from ringbridge.sip.session_events import ReinviteResult
-from ringbridge.sip.session_timer import SessionTimer, agree_as_uac
+from ringbridge.sip.session_timer import SessionTimer, agree_as_uac, read_min_se
 
 _REFRESH: Final = 1
 _EXPIRE: Final = 2
@@ -57,6 +58,13 @@ class SessionWatch:
             return
         self._timer = self._stack.queue.set(min(now + _RETRY_S, self._ends_at), self, _REFRESH)
         refresh(self._stack, self._session, self, now)
+
+    def lengthen(self, refusal: Response) -> None:
+        """Ask for the longer interval of a 422 with the next attempt (RFC 4028 §7.3)."""
+        try:
+            self.expires_s = max(self.expires_s, read_min_se(refusal))
+        except ProtocolError:
+            return
 
     def stop(self) -> None:
         """Watch no longer."""
@@ -158,6 +166,8 @@ def _on_outcome(
     if report:
         answer = sdp_of(outcome) if success and isinstance(outcome, Response) else b""
         stack.emit(ReinviteResult(session, status, answer))
+    if isinstance(outcome, Response) and status == 422 and session.watch is not None:
+        session.watch.lengthen(outcome)
     if status in (408, 481):
         # RFC 3261 §12.2.1.2: the peer is gone, or knows nothing of this dialog.
         die(stack, session, status, now)

@@ -37,6 +37,9 @@ class EndpointSettings:
     """Shortest session timer that we take; RFC 4028 §4 allows no less than 90."""
     shed_retry_after_s: int = 5
     """Retry-After of the 503 that new INVITEs get while `Endpoint.shedding`."""
+    ack_within_s: float = 0.0
+    """How long the ACK of an answer waits for `Endpoint.acknowledge`, so that the answer can be stored first; after
+    that it leaves all the same. 0: it leaves at once."""
     restore_cseq_gap: int = 100
     """How far a restored dialog's CSeq jumps ahead of what may have been used since its snapshot."""
 

@@ -234,11 +234,13 @@ class Stack:
 
     def _acknowledge_again(self, transaction: ClientTransaction, response: Response) -> bool:
         """Repeat the ACK of a 2xx that came again; False: it is of a branch that we have not heard of yet."""
-        ack = transaction.acks and transaction.acks.get(response.to.tag or "")
-        if not ack:
+        tag = response.to.tag or ""
+        if not transaction.acks or tag not in transaction.acks:
             return False
         self.counters.retransmissions_received += 1
-        self.outgoing.append(ack)
+        ack = transaction.acks[tag]
+        if ack is not None:
+            self.outgoing.append(ack)
         return True
 
     def forget_client(self, transaction: ClientTransaction) -> None:

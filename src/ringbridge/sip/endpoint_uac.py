@@ -26,6 +26,7 @@ from ringbridge.sip.endpoint_settings import ALLOW, SDP, SUPPORTED
 from ringbridge.sip.endpoint_stack import Stack
 from ringbridge.sip.errors import ProtocolError
 from ringbridge.sip.headers import parse_seconds
+from ringbridge.sip.held_ack import HeldAck
 from ringbridge.sip.message import Response
 from ringbridge.sip.peer import Peer
 from ringbridge.sip.serializer import Headers
@@ -152,7 +153,13 @@ def _on_answer(session: Session, exchange: Exchange, response: Response, peer: P
     session.exchange = None
     dialog.accept(response, peer)
     proofs = [pair for pair in exchange.request.headers if pair[0] in AUTHORIZING]
-    acknowledge(stack, transaction, dialog, response, proofs)
+    ack = ack_of(stack, dialog, response, proofs)
+    if action is Action.REPORT_ANSWER and stack.settings.ack_within_s > 0:
+        until = now + stack.settings.ack_within_s
+        session.held_ack = HeldAck(stack, transaction, tag=response.to.tag or "", ack=ack, until=until)
+    else:
+        transaction.keep_ack(response.to.tag or "", ack)
+        stack.outgoing.append(ack)
     transaction.request = None
     transaction.user = stack.stray_answers
     if action is Action.ACK_AND_BYE:
@@ -164,21 +171,22 @@ def _on_answer(session: Session, exchange: Exchange, response: Response, peer: P
     stack.emit(Answered(session, response.status, response.reason, sdp_of(response)))
 
 
-def acknowledge(
-    stack: Stack, transaction: ClientTransaction, dialog: Dialog, response: Response, proofs: Headers = ()
-) -> None:
-    """Send the ACK of a 2xx and keep it for when that 2xx comes again (RFC 3261 §13.2.2.4).
+def acknowledge(stack: Stack, transaction: ClientTransaction, dialog: Dialog, response: Response) -> None:
+    """Send the ACK of a 2xx and keep it for when that 2xx comes again (RFC 3261 §13.2.2.4)."""
+    ack = ack_of(stack, dialog, response)
+    transaction.keep_ack(response.to.tag or "", ack)
+    stack.outgoing.append(ack)
+
+
+def ack_of(stack: Stack, dialog: Dialog, response: Response, proofs: Headers = ()) -> tuple[Peer, bytes]:
+    """Return the ACK of a 2xx and where it goes.
 
     RFC 3261 §22.1: the ACK carries the proofs of its INVITE, as it cannot be challenged.
     """
     request = request_in_dialog(
         stack, dialog, "ACK", cseq=response.cseq.number, branch=COOKIE + stack.new_token(), headers=proofs
     )
-    ack = (dialog.peer, request.serialize())
-    if transaction.acks is None:
-        transaction.acks = {}
-    transaction.acks[response.to.tag or ""] = ack
-    stack.outgoing.append(ack)
+    return (dialog.peer, request.serialize())
 
 
 def _on_refusal(session: Session, exchange: Exchange, outcome: Outcome, now: float) -> None:

@@ -164,6 +164,6 @@ def receive_cancel(
     elif session.server is invite:
         if session.step(Input.CANCEL) is Action.REFUSE_AS_CANCELLED:
             refuse_as_cancelled(stack, session, request.first("Reason"), now)
-    elif session.offer is not None and session.offer.transaction is invite:
+    elif session.offer is invite:
         session.offer = None
         stack.respond(invite, now, status=487)

@@ -15,7 +15,7 @@ before the ACK has come or was given up; hanging up in between waits (BYE_PENDIN
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from ringbridge.sip.session_snapshot import PeerSnapshot, SessionSnapshot, SessionTimerSnapshot
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ringbridge.sip.endpoint_prack import ReliableProvisionals
     from ringbridge.sip.endpoint_refresh import SessionWatch
     from ringbridge.sip.endpoint_repeater import Repeater
+    from ringbridge.sip.held_ack import HeldAck
     from ringbridge.sip.peer import Peer
     from ringbridge.sip.server_transaction import ServerTransaction
 
@@ -145,20 +146,6 @@ SESSION: Final[dict[tuple[State, Input], tuple[State, Action]]] = {
 }
 
 
-class Offer:
-    """The peer's re-INVITE or UPDATE that the application has to answer."""
-
-    __slots__ = ("empty", "transaction")
-
-    def __init__(self, transaction: ServerTransaction, *, empty: bool) -> None:
-        self.transaction = transaction
-        self.empty = empty
-        """It asks for our offer."""
-
-
-EarlyDialogs: TypeAlias = "dict[str, Dialog]"
-
-
 class Session:
     """One party that we invited (`caller` is true) or that invited us.
 
@@ -173,6 +160,7 @@ class Session:
         "dialog",
         "early",
         "exchange",
+        "held_ack",
         "invite_branch",
         "invite_cseq",
         "invite_routes",
@@ -201,7 +189,7 @@ class Session:
         """A 2xx was sent or taken, and the application knows."""
         self.dialog = dialog
         """The dialog; of a session that we start, before the answer, what the dialogs will grow from."""
-        self.early: EarlyDialogs | None = None
+        self.early: dict[str, Dialog] | None = None
         """Early dialogs by remote tag, where one was needed before the answer."""
         self.exchange: Exchange | None = None
         """Our initial INVITE until its final response."""
@@ -213,12 +201,14 @@ class Session:
         """Our last offer or answer."""
         self.reinvite: Exchange | None = None
         """Our re-INVITE or UPDATE under way."""
-        self.offer: Offer | None = None
+        self.offer: ServerTransaction | None = None
         """The peer's re-INVITE or UPDATE that waits for the application."""
         self.repeater: Repeater | None = None
         """Repeats our 2xx to an INVITE until its ACK."""
         self.provisionals: ReliableProvisionals | None = None
         self.watch: SessionWatch | None = None
+        self.held_ack: HeldAck | None = None
+        """The ACK of the 2xx that answered us, while it waits to be let go."""
         self.reason_header: str | None = None
         """Reason of our CANCEL or BYE."""
         self.dead_status: int | None = None
@@ -244,11 +234,6 @@ class Session:
     def key(self) -> tuple[str, str]:
         """What finds the session for a request inside its dialog."""
         return (self.sip_call_id, self.dialog.local_tag)
-
-    @property
-    def remote_sip_tag(self) -> str:
-        """The peer's tag; empty before the dialog stands."""
-        return self.dialog.remote_tag
 
     def snapshot(self) -> SessionSnapshot:
         """Return all that `Endpoint.restore` needs; best taken when prepared, and again once answered."""

@@ -10,6 +10,7 @@ from ringbridge.sip.errors import ProtocolError
 from ringbridge.sip.headers import MediaType
 from ringbridge.sip.message import Request, Response
 from ringbridge.sip.message_base import Message
+from ringbridge.sip.params import split
 from ringbridge.sip.uri import Uri
 
 METHODS: Final = frozenset(("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "PRACK", "UPDATE", "INFO"))
@@ -54,7 +55,8 @@ def validate_response(response: Response) -> ProtocolError | None:
 
     RFC 3261 §8.1.3.3.
     """
-    if len(response.all("Via")) != 1:
+    vias = [value for name, value in response.headers if name == "Via"]
+    if len(vias) != 1 or ("," in vias[0] and len(split(vias[0], ",")) != 1):
         return ProtocolError(None, "Not one Via in a response")
     return None
 
