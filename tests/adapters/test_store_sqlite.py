@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 import ringbridge.adapters
 from ringbridge.adapters.nats_bus_subjects import Stream
 from ringbridge.adapters.store import SqlStore
 from ringbridge.adapters.store_batch import Offset, RecordChange, StoreBatch
-from ringbridge.adapters.store_engine import HEAD, StoreTooNew, migrate, open_engine, sqlite_url
+from ringbridge.adapters.store_engine import HEAD, StoreTooNew, migrate, open_engine, sqlite_url, upgrade
 from ringbridge.adapters.store_schema import metadata
 from ringbridge.model.directory import User
 from tests.adapters.bus_calls import DOMAIN, TestClock
 
 
-def test_the_steps_lead_to_the_tables_that_the_code_uses(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [migrate, upgrade])
+def test_the_steps_lead_to_the_tables_that_the_code_uses(tmp_path: Path, make: Callable[[Engine], object]) -> None:
     engine = open_engine(sqlite_url(tmp_path / "s.db"))
-    assert migrate(engine)
+    make(engine)
     assert not migrate(engine)
+    upgrade(engine)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     scripts = ScriptDirectory(str(Path(ringbridge.adapters.__path__[0]) / "store_migrations"))

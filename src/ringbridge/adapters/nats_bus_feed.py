@@ -111,33 +111,36 @@ class _Flow:
         self._link = link
         self._sink = sink
         self._delivered = 0
-        self._heard = asyncio.get_running_loop().time()
+        self._tail = 0
+        self._met = False
+        self._spoke = True
         self._stalled = ""
         self._over = asyncio.Event()
         self.broken = ""
 
     def take(self, message: Message) -> None:
         """Take one message of the consumer; called by the link, once a message."""
-        self._heard = asyncio.get_running_loop().time()
+        self._spoke = True
         if self.broken:
             return
         reply = message.reply
         if not reply.startswith(b"$JS.ACK."):
             self._control(message)
             return
-        words = reply.split(b".")
-        # Behind a domain and an account the subject has more words in front; counted from the end it is the same.
-        pending, number, sequence = words[-1], int(words[-3]), int(words[-4])
-        if len(words) > 9:
-            pending, number, sequence = words[-2], int(words[-4]), int(words[-5])
+        if not self._tail:
+            # With a domain and an account in front, the subject has a token behind `pending` too.
+            self._tail = 4 if reply.count(b".") == 8 else 5
+        words = reply.rsplit(b".", self._tail)
+        number = int(words[2])
         if number != self._delivered + 1:
             self._break("a hole in the consumer's numbers")
             return
         self._delivered = number
         headers = message.headers
         removed = bool(headers) and (b"KV-Operation:" in headers or b"Nats-Marker-Reason:" in headers)
-        self._sink.entry(message.subject.decode(), sequence, message.payload, removed)
-        if pending == b"0":
+        self._sink.entry(message.subject.decode(), int(words[1]), message.payload, removed)
+        if not self._met and words[4] == b"0":
+            self._met = True
             self._sink.caught_up()
 
     def _control(self, message: Message) -> None:
@@ -172,7 +175,11 @@ class _Flow:
     async def watch(self) -> None:
         """Return when the consumer cannot be trusted any more."""
         loop = asyncio.get_running_loop()
+        heard = loop.time()
         while not self._over.is_set():
+            if self._spoke:
+                self._spoke = False
+                heard = loop.time()
             try:
                 async with asyncio.timeout(0.02 if self._stalled else HEARTBEAT_S):
                     await self._over.wait()
@@ -180,5 +187,5 @@ class _Flow:
                 self.let_go_on()
                 if not self._link.is_up:
                     self._break("connection lost")
-                elif loop.time() - self._heard > SILENCE_S:
+                elif not self._spoke and loop.time() - heard > SILENCE_S:
                     self._break("no heartbeat")

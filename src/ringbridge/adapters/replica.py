@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 ENTRIES_OF_A_STREAM = 48  # in one commit; folding them from all streams takes the loop for about 8 ms
 ENTRIES_PER_COMMIT = 256  # waiting for company is over
-COMMIT_PAUSE_S = 0.02  # a GET may be this old; a commit costs as much as ten messages
+COMMIT_PAUSE_S = 0.04  # a GET may be this old; a commit costs as much as ten messages
 PURGE_EVERY_S = 600.0
 CALLS_READABLE_S = 24 * 3600.0  # contract §3: ended calls stay readable by GET for 24 hours
 LOCATIONS_KEPT_S = 60.0  # rows that ran out are not read any more; the marker of the bus usually comes first
@@ -201,10 +201,8 @@ class Replica:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if not any(cursor.pending or cursor.dropped for cursor in self._cursors.values()):
-                continue
-            await self._wait_for_company()
-            while any(cursor.pending or cursor.dropped for cursor in self._cursors.values()):
+            while self._has_work():
+                await self._wait_for_company()
                 await self._commit()
 
     async def _wait_for_company(self) -> None:
@@ -217,6 +215,9 @@ class Replica:
             except TimeoutError:
                 return
             self._wake.clear()
+
+    def _has_work(self) -> bool:
+        return any(cursor.pending or cursor.dropped for cursor in self._cursors.values())
 
     def _is_time(self) -> bool:
         cursors = self._cursors.values()

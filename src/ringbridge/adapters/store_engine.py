@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.pool import NullPool
 
+from ringbridge.adapters.store_schema import metadata
+
 HEAD = "0001"
 """The newest step in `store_migrations`."""
 
@@ -51,18 +53,28 @@ def migrate(engine: Engine) -> bool:
     Raises:
         StoreTooNew: the store is newer than this program.
     """
-    with engine.connect() as connection:
-        if inspect(connection).has_table("alembic_version"):
-            version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-            if version == HEAD:
-                return False
-            if version is not None and version > HEAD:
-                raise StoreTooNew(f"the store is of step {version}; this program knows {HEAD}")
-    _upgrade(engine)
+    with engine.begin() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            _create(connection)
+            return True
+        version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if version == HEAD:
+        return False
+    if version is not None and version > HEAD:
+        raise StoreTooNew(f"the store is of step {version}; this program knows {HEAD}")
+    upgrade(engine)
     return True
 
 
-def _upgrade(engine: Engine) -> None:
+def _create(connection: Connection) -> None:
+    """Make all tables at once, as all steps would: a test holds the two to each other."""
+    metadata.create_all(connection)
+    connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+
+
+def upgrade(engine: Engine) -> None:
+    """Go all steps that the database has not gone."""
     # Imported here: Alembic takes a tenth of a second, and nearly every start finds nothing to do.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
