@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -239,3 +241,112 @@ async def test_killed_with_calls_in_every_state_and_started_again(stage: Stage) 
     assert gap_s < 0.25, f"silence of {gap_s:.2f} s in {away_s:.1f} s without an engine"
     assert stage.node.faults() == []
     print(f"longest gap in the sound {gap_s * 1000:.0f} ms, engine away for {away_s:.1f} s")  # noqa: T201
+
+
+async def test_an_answer_that_the_bus_had_not_stored_is_not_lost(stage: Stage) -> None:
+    """The phone answers while the bus stands still, and the node is killed: nobody may be left up."""
+    await stage.api.place("unstored", "71900", "72900")
+    first = await stage.first.called("71900")
+    first.ring()
+    await stage.api.in_state("unstored", "orig-ringing")
+    bus = stage.node.nats_pid
+    os.kill(bus, signal.SIGSTOP)
+    try:
+        first.answer()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(first.acked.wait(), 1.0)
+        await stage.node.kill()
+    finally:
+        os.kill(bus, signal.SIGKILL)
+    await stage.node.start()
+    second = await stage.second.called("72900")
+    second.answer()
+    await stage.api.in_state("unstored", "connected")
+    await until(first.acked.is_set, within_s=5)
+    second.hang_up()
+    assert (await stage.api.cdr("unstored"))["release-cause"]["reason"] == "hung-up"
+    await until(first.ended.is_set, within_s=5)
+
+
+async def test_a_hang_up_that_the_bus_had_not_stored_is_not_lost(stage: Stage) -> None:
+    await stage.api.place("hung-up", "71901", "72901")
+    first = await stage.first.called("71901")
+    first.answer()
+    second = await stage.second.called("72901")
+    second.answer()
+    await stage.api.in_state("hung-up", "connected")
+    bus = stage.node.nats_pid
+    os.kill(bus, signal.SIGSTOP)
+    try:
+        first.hang_up()
+        await until(first.ended.is_set, within_s=5)
+        await stage.node.kill()
+    finally:
+        os.kill(bus, signal.SIGKILL)
+    await stage.node.start()
+    cdr = await stage.api.cdr("hung-up", within_s=15)
+    assert cdr["call-ended-by"] == "origination"
+    await until(second.ended.is_set, within_s=5)
+    await stage.api.quiet()
+
+
+async def test_relay_killed_ends_its_calls_and_serves_new_ones(stage: Stage) -> None:
+    for name, number in (("lost-up", "910"), ("lost-ringing", "911")):
+        await stage.api.place(name, f"71{number}", f"72{number}")
+        (await stage.first.called(f"71{number}")).answer()
+        second = await stage.second.called(f"72{number}")
+        second.ring()
+    stage.second.of("72910").answer()
+    await stage.api.in_state("lost-up", "connected")
+    os.kill(stage.node.relay.pid, signal.SIGKILL)
+    for name in ("lost-up", "lost-ringing"):
+        cause = (await stage.api.cdr(name))["release-cause"]
+        assert (cause["result"], cause["reason"]) == ("failed", "relay-lost")
+    await until(lambda: not stage.first.up and not stage.second.up and not stage.second.pending, within_s=5)
+    await stage.api.place("relay-again", "71912", "72912")
+    (await stage.first.called("71912")).answer()
+    (await stage.second.called("72912")).answer()
+    await stage.api.in_state("relay-again", "connected")
+    assert await stage.api.delete("relay-again") == 202
+    await stage.api.quiet()
+
+
+async def test_bus_killed_and_calls_go_on(stage: Stage) -> None:
+    """Calls that are up stay up, and one that was ended meanwhile has its CDR; a POST is stored or gets 503."""
+    await stage.api.place("bus-up", "71920", "72920")
+    (await stage.first.called("71920")).answer()
+    (await stage.second.called("72920")).answer()
+    await stage.api.in_state("bus-up", "connected")
+    stage.first.on_invite = stage.second.on_invite = PartyCall.answer
+    accepted: list[str] = []
+    refused: list[int] = []
+
+    async def post(number: int) -> None:
+        answer = await stage.api.post(f"bus-{number}", f"71{number}", f"72{number}")
+        if answer.status_code == 202:
+            accepted.append(f"bus-{number}")
+        else:
+            refused.append(answer.status_code)
+
+    posts = []
+    for number in range(930, 970):
+        if number == 940:
+            os.kill(stage.node.nats_pid, signal.SIGKILL)
+        if number == 945:
+            stage.first.of("71920").hang_up()
+        posts.append(asyncio.get_running_loop().create_task(post(number)))
+        await asyncio.sleep(0.02)
+    await asyncio.gather(*posts)
+    assert set(refused) <= {503}
+    assert len(accepted) >= 10
+    assert (await stage.api.cdr("bus-up"))["release-cause"]["reason"] == "hung-up"
+    for name in accepted:
+        await stage.api.in_state(name, "connected", "ended", within_s=15)
+        await stage.api.delete(name)
+    await stage.api.quiet()
+    found = [cdr["call-id"] for cdr in await stage.api.cdrs() if cdr["call-id"].startswith("bus-")]
+    assert sorted(found) == sorted([*accepted, "bus-up"])
+    for party in (stage.first, stage.second):
+        assert party.rung_twice() == {}
+        await until(lambda party=party: not party.up, within_s=5)  # type: ignore[misc] # bound now
+    print(f"{len(accepted)} stored, {len(refused)} refused")  # noqa: T201
