@@ -109,13 +109,13 @@ def dialog_from_request(request: Request, *, local_tag: str, source: Peer) -> Di
 
 def contact_of(message: Message) -> str | None:
     """Return the URI of the only Contact; None when there is none that can be read."""
-    if message.first("Contact") is None:
+    value = message.first("Contact")
+    if value is None:
         return None
     try:
-        contacts = message.contacts
+        return NameAddress.parse(value).uri if "," not in value else message.contacts[0].uri
     except ProtocolError:
         return None
-    return contacts[0].uri if contacts else None
 
 
 def sdp_of(message: Message) -> bytes:
