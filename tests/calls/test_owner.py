@@ -242,6 +242,23 @@ async def test_no_invite_leaves_while_the_bus_is_away() -> None:
         assert len(phones.invites) == 2
 
 
+async def test_an_answer_is_acknowledged_only_when_it_is_stored() -> None:
+    phones, hub = new_phones(), MemoryHub()
+    phones.scripts["1001"] = RINGS
+    async with running(phones, hub) as node:
+        await node.place(requested())
+        await until(lambda: len(phones.invites) == 1)
+        await settled()
+        hub.is_up = False
+        phone = phones.of("s-c1", "o1")
+        phone.answer()
+        await settled()
+        assert not phone.acked
+        hub.is_up = True
+        await until(lambda: phone.acked)
+        assert on_bus(hub).legs[0].answered_at
+
+
 async def test_a_call_goes_on_and_ends_without_the_bus_and_is_told_later() -> None:
     phones, hub = new_phones(), MemoryHub()
     async with running(phones, hub) as node:

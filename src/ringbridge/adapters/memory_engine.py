@@ -122,6 +122,8 @@ class Phone:
         self.state = PhoneState.INVITED
         self.engine = engine
         self.acked = False
+        """Somebody has acknowledged its 200; it repeats it until then."""
+        self._answer: Answered | None = None
         self._script = script
         self._unheard: deque[LegSignal] = deque()
         asyncio.get_running_loop().call_soon(self._begin)
@@ -151,7 +153,8 @@ class Phone:
         self.state = PhoneState.UP
         dialog = dialog_of(self.sip_call_id, answered=True)
         acked_at = self.engine.clock.now()
-        self._say(Answered(self.order.leg_id, dialog, CODEC, acked_at, f"{self.order.target.host}:4000"))
+        self._answer = Answered(self.order.leg_id, dialog, CODEC, acked_at, f"{self.order.target.host}:4000")
+        self.engine.hear(self, self._answer)
         if self._script.hangs_up_after_s is not None:
             asyncio.get_running_loop().call_later(self._script.hangs_up_after_s, self.hang_up)
 
@@ -194,6 +197,8 @@ class Phone:
     def listen_to(self, engine: MemoryEngine) -> None:
         """Repeat to `engine`, after a restart, what nobody has heard."""
         self.engine = engine
+        if self._answer is not None and not self.acked:
+            engine.hear(self, self._answer)
         while self._unheard:
             engine.hear(self, self._unheard.popleft())
 
@@ -302,7 +307,9 @@ class MemoryEngine:
         self._tell(session_id, Refused(leg.leg_id, leg.released or of_sip_status(487)))
 
     def acknowledge(self, session_id: SessionId, leg_id: LegId) -> None:
-        """Do nothing: an answer that a virtual phone gave stands."""
+        leg = self._find(session_id, leg_id)
+        if leg is not None and (phone := self.phones.dialogs.get(leg.sip_call_id)):
+            phone.acked = True
 
     def ringback(self, session_id: SessionId, *, on: bool) -> None:
         session = self._sessions.get(session_id)
@@ -349,7 +356,10 @@ class MemoryEngine:
             phone.take_bye()  # RFC 3261: a 200 of no call of ours is ACKed and ended, all else answered 481
             return True
         if isinstance(signal, Answered):
-            phone.acked = leg.answered = leg.final = True
+            if leg.answered:
+                phone.acked = True  # a repetition of what is known
+                return True
+            leg.answered = leg.final = True
             if leg.released is not None:
                 phone.take_bye()
                 self._tell(session_id, Refused(leg.leg_id, leg.released))
