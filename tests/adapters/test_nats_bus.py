@@ -14,7 +14,7 @@ from ringbridge.adapters.nats_bus import BusSettings, NatsBus
 from ringbridge.adapters.nats_bus_link import Link, LinkSettings
 from ringbridge.adapters.nats_bus_publish import Publisher, Write
 from ringbridge.adapters.nats_bus_streams import Streams, UnfitBus, faults_of, faults_of_server, wanted
-from ringbridge.adapters.nats_bus_subjects import Stream
+from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, Stream, sequence_of, stream_of
 from ringbridge.adapters.nats_server import NatsServer, ServerSettings
 from ringbridge.adapters.replica import Replica
 from ringbridge.model.directory import Location
@@ -102,6 +102,23 @@ async def test_a_location_that_runs_out_leaves_the_replica(server: NatsServer) -
         assert await store.locations(DOMAIN, "1001") == [location]
         assert await replica.wait_locations(sequence + 1, timeout_s=4)
         assert await store.locations(DOMAIN, "1001") == []
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_replica_is_built_from_nothing_and_slows_the_server_down(server: NatsServer) -> None:
+    async with NatsBus(settings(server.url)) as bus:
+        creates = [bus.create_call(DOMAIN, CallId(f"c{n}"), [requested(f"c{n}")]) for n in range(1500)]
+        positions = await asyncio.gather(*creates)
+        store = MemoryStore(TestClock())
+        replica = Replica(bus.feed, store, clock=TestClock())
+        await replica.start()
+        task = asyncio.create_task(replica.run())
+        assert await replica.caught_up(timeout_s=20)
+        assert await store.count_active() == 1500
+        for stream in CALL_STREAMS:
+            last = max(one for one in positions if stream_of(one) is stream)
+            assert replica.applied(stream) == sequence_of(last)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

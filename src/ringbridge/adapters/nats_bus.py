@@ -48,7 +48,8 @@ class BusSettings:
     """Which bus, and what it must be.
 
     `servers` are URLs as `LinkSettings` has them; `replicas` is how many copies of each stream; `relaxed` takes a bus
-    that may lose what it acknowledged, and only says so. Times in seconds.
+    that may lose what it acknowledged, and only says so. `claim_deadline_s` is how long an engine has to claim a call
+    before the bus offers it to another. Times in seconds.
     """
 
     servers: tuple[str, ...]
@@ -57,6 +58,7 @@ class BusSettings:
     relaxed: bool = False
     connect_deadline_s: float = 10.0
     publish_deadline_s: float = 8.0
+    claim_deadline_s: float = 5.0
 
 
 class NatsBus:
@@ -86,7 +88,9 @@ class NatsBus:
                 deadline_s = self._settings.connect_deadline_s
                 raise UnfitBus([f"cannot be reached within {deadline_s:g} s: {self._link.last_fault}"])
             self.faults = await self._streams.ensure(
-                replicas=self._settings.replicas, deadline_s=self._settings.connect_deadline_s
+                replicas=self._settings.replicas,
+                claim_deadline_s=self._settings.claim_deadline_s,
+                deadline_s=self._settings.connect_deadline_s,
             )
             if self.faults and not self._settings.relaxed:
                 raise UnfitBus(self.faults)

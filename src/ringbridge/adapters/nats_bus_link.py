@@ -81,8 +81,11 @@ class _Pool:
         self.turn += 1
         return servers[(self.turn - 1) % len(servers)]
 
-    def learn(self, addresses: tuple[str, ...], scheme: str) -> None:
-        self.told = [f"{scheme}://{address}" for address in addresses]
+    def learn(self, addresses: tuple[str, ...], url: str) -> None:
+        """Take the addresses that the server at `url` told; they are reached in the same way."""
+        parts = urlsplit(url)
+        user = parts.netloc.rpartition("@")[0]
+        self.told = [f"{parts.scheme}://{user}{'@' if user else ''}{address}" for address in addresses]
 
 
 class Link:
@@ -103,6 +106,7 @@ class Link:
         }
         self.info = ServerInfo()
         self.last_fault = "never tried"
+        self.is_closed = False
 
     # --- life ---
 
@@ -121,6 +125,12 @@ class Link:
 
     async def run(self) -> None:
         """Keep the connection until cancelled."""
+        try:
+            await self._run()
+        finally:
+            self.is_closed = True
+
+    async def _run(self) -> None:
         pause_s = RECONNECT_FIRST_S
         failed = 0
         while True:
@@ -156,7 +166,7 @@ class Link:
             except BaseException:
                 transport.abort()
                 raise
-        self._pool.learn(info.connect_urls, parts.scheme)
+        self._pool.learn(info.connect_urls, url)
         self.info = info
         return wire
 

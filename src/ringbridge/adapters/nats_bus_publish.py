@@ -218,7 +218,7 @@ class _Retry:
             BusUnavailable: the deadline would pass before.
         """
         left_s = self._ends - self._loop.time()
-        if left_s <= self._pause_s:
+        if left_s <= self._pause_s or self._link.is_closed:
             log.warning("bus_write_given_up", why=why)
             raise BusUnavailable
         await asyncio.sleep(self._pause_s)

@@ -157,7 +157,7 @@ class Streams:
         """Return what the leader says of `stream`; `error` is set where there is none."""
         return msgspec.json.decode(await self.call(f"STREAM.INFO.{stream}"), type=StreamInfo)
 
-    async def ensure(self, *, replicas: int, deadline_s: float) -> list[str]:
+    async def ensure(self, *, replicas: int, deadline_s: float, claim_deadline_s: float = 5.0) -> list[str]:
         """Make what is missing, and return the faults of what is there.
 
         Raises:
@@ -169,16 +169,18 @@ class Streams:
             raise UnfitBus(faults)
         try:
             async with asyncio.timeout(deadline_s):
-                for found in await asyncio.gather(*(self._ensure_one(stream, replicas) for stream in Stream)):
+                for found in await asyncio.gather(
+                    *(self._ensure_one(stream, replicas, claim_deadline_s) for stream in Stream)
+                ):
                     faults += found
         except TimeoutError as error:
             raise UnfitBus([*faults, f"JetStream did not answer within {deadline_s:g} s"]) from error
         return faults
 
-    async def _ensure_one(self, stream: Stream, replicas: int) -> list[str]:
+    async def _ensure_one(self, stream: Stream, replicas: int, claim_deadline_s: float) -> list[str]:
         faults = await self._ensure_stream(wanted(stream, replicas=replicas))
         if stream in CALL_STREAMS:
-            await self._ensure_engines(stream)
+            await self._ensure_engines(stream, claim_deadline_s)
         return faults
 
     async def _ensure_stream(self, want: StreamConfig) -> list[str]:
@@ -197,7 +199,7 @@ class Streams:
                 raise UnfitBus([f"stream {want.name} cannot be made: {found.error.description}"])
             await asyncio.sleep(0.1)
 
-    async def _ensure_engines(self, stream: Stream) -> None:
+    async def _ensure_engines(self, stream: Stream, claim_deadline_s: float) -> None:
         """Make the consumer of `stream` that all engines share; the same call again changes nothing."""
         second = 1_000_000_000
         config: dict[str, Any] = {
@@ -205,7 +207,7 @@ class Streams:
             "filter_subject": "call.*.*.*.requested",
             "deliver_policy": "all",
             "ack_policy": "explicit",
-            "ack_wait": 5 * second,
+            "ack_wait": int(claim_deadline_s * second),
             "max_deliver": -1,
             "max_ack_pending": 10_000,
             "max_waiting": 512,
