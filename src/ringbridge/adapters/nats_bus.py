@@ -118,9 +118,11 @@ class NatsBus:
 
     @property
     def is_up(self) -> bool:
-        if self._suspect:
-            return False
-        return self._lost_at is None or asyncio.get_running_loop().time() - self._lost_at < AWAY_AFTER_S
+        return not self._suspect and not self._is_away
+
+    @property
+    def _is_away(self) -> bool:
+        return self._lost_at is not None and asyncio.get_running_loop().time() - self._lost_at >= AWAY_AFTER_S
 
     def _on_change(self, up: bool) -> None:  # noqa: FBT001 - a callback of one truth
         self._lost_at = None if up else asyncio.get_running_loop().time()
@@ -139,7 +141,7 @@ class NatsBus:
                     self._suspect.discard(stream)
 
     async def _store(self, stream: Stream, write: Write) -> int:
-        if not self.is_up:
+        if self._is_away or stream in self._suspect:
             raise BusUnavailable
         try:
             return await self._publisher.store(stream, write)
@@ -168,9 +170,9 @@ class NatsBus:
         return position(stream, sequence)
 
     async def read_call(self, domain: DomainName, call_id: CallId) -> list[StoredCallMessage]:
-        if not self.is_up:
-            raise BusUnavailable
         stream, tree = call_stream(domain, call_id), call_tree(domain, call_id) + ".>"
+        if self._is_away or stream in self._suspect:
+            raise BusUnavailable
         messages: list[StoredCallMessage] = []
         last = await self._publisher.last(stream, tree)
         start = 1
@@ -220,7 +222,7 @@ class NatsBus:
         payload = msgspec.json.encode(record)
         if not only_new:
             return await self._store(Stream.DIRECTORY, Write(subject, payload, subject, revision))
-        last = await self._publisher.last(Stream.DIRECTORY, subject) if self.is_up else None
+        last = await self._publisher.last(Stream.DIRECTORY, subject) if not self._is_away else None
         removed = last is not None and b"KV-Operation:" in last.headers
         expected = last.sequence if last is not None and removed else 0
         return await self._store(Stream.DIRECTORY, Write(subject, payload, subject, expected))
