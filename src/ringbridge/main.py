@@ -12,7 +12,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +21,18 @@ import structlog
 
 from ringbridge.adapters.data_folder import FolderTaken, locked, node_id, write_secret
 from ringbridge.adapters.nats_bus import BusSettings, NatsBus
-from ringbridge.adapters.nats_server import NatsServer, ServerSettings
+from ringbridge.adapters.nats_bus_streams import UnfitBus
+from ringbridge.adapters.nats_server import NatsServer, ServerFailed, ServerSettings
 from ringbridge.adapters.relay_child import RelayChild, RelaySettings, ensure_relay
-from ringbridge.adapters.relay_rtpproxy import Relay, RelayAddress
+from ringbridge.adapters.relay_rtpproxy import Relay, RelayAddress, RelayUnavailable
 from ringbridge.adapters.replica import Replica
 from ringbridge.adapters.sip_engine import SipEngine
 from ringbridge.adapters.sip_front import SipFront
-from ringbridge.adapters.sip_node import SipNode
+from ringbridge.adapters.sip_node import SipNode, reachable_address
 from ringbridge.adapters.sip_node_settings import settings_of
 from ringbridge.adapters.sip_registrar import SipRegistrar
 from ringbridge.adapters.store import SqlStore
+from ringbridge.adapters.store_engine import StoreTooNew
 from ringbridge.api.app import create_app
 from ringbridge.api.parts import ApiParts, ApiSettings, Readiness
 from ringbridge.api.server import ApiServer
@@ -40,6 +42,7 @@ from ringbridge.calls.place import Placer, PlaceSettings
 from ringbridge.calls.provision import Provision
 from ringbridge.config import Config, Durability, RelayConfig, Role, SipConfig
 from ringbridge.model.directory import ApiKey
+from ringbridge.model.errors import BusUnavailable
 from ringbridge.model.ids import NodeId, SessionId
 from ringbridge.model.keys import ALPHABET, RANDOM_LENGTH, SUPER_USER, hash_of, key_id_of, make_key
 
@@ -114,21 +117,30 @@ async def running(config: Config) -> AsyncIterator[Node]:
     """
     async with AsyncExitStack() as stack:
         data_dir = config.node.data_dir
-        try:
+        with _refusing():
             stack.enter_context(locked(data_dir))
-        except (FolderTaken, OSError) as taken:
-            raise NodeRefused(str(taken)) from taken
         node = Node(config, NodeId(config.node.id) if config.node.id else node_id(data_dir))
         roles = config.node.roles
         if roles == {Role.RELAY}:
-            child = await _own_relay(config, stack)
+            with _refusing():
+                child = await _own_relay(config, stack)
             log.info("relay_ready", control=child.relay.address.control, pid=child.pid)
             yield node
             return
-        await _Builder(config, node, stack).build()
+        with _refusing():
+            await _Builder(config, node, stack).build()
         _settle_down()
         log.info("node_ready", node=node.id, http=node.http_url, sip=f"{node.sip_host}:{node.sip_port}")
         yield node
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn what keeps a node from starting, and people can mend, into one refusal that says it."""
+    try:
+        yield
+    except (FolderTaken, ServerFailed, UnfitBus, BusUnavailable, StoreTooNew, RelayUnavailable, OSError) as fault:
+        raise NodeRefused(str(fault)) from fault
 
 
 def _settle_down() -> None:
@@ -305,7 +317,7 @@ async def _own_relay(config: Config, stack: AsyncExitStack) -> RelayChild:
 
 
 def _media_host(relay: RelayConfig, sip: SipConfig) -> str:
-    return relay.host or sip.public_address or sip.host
+    return relay.host or sip.public_address or reachable_address(sip.host)
 
 
 @contextlib.asynccontextmanager
