@@ -9,7 +9,6 @@ from structlog.typing import EventDict
 
 from ringbridge.adapters.memory_bus import Fault, MemoryBus, MemoryHub
 from ringbridge.adapters.memory_engine import RINGS, SILENT, Script
-from ringbridge.calls import outbox
 from ringbridge.calls.ports import PreparedLeg
 from ringbridge.model import release
 from ringbridge.model.call import CallState
@@ -30,12 +29,6 @@ from tests.calls.nodes import (
     until,
 )
 from tests.calls.samples import DOMAIN, O1, T1, requested
-
-
-@pytest.fixture(autouse=True)
-def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "RETRY_S", 0.005)
-
 
 # --- one call ---
 

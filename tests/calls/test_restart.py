@@ -8,7 +8,6 @@ import pytest
 
 from ringbridge.adapters.memory_bus import MemoryHub
 from ringbridge.adapters.memory_engine import RINGS, SILENT, Script
-from ringbridge.calls import outbox
 from ringbridge.model import release
 from ringbridge.model.call import CallState
 from ringbridge.model.events import CallRequested, LegAnswered, LegInvited, LegReleased
@@ -43,11 +42,6 @@ SCENES: dict[str, tuple[CallRequested, dict[str, Script]]] = {
     "devices fork": (FORKED, {"1001": RINGS, "1002m": RINGS, "1002": Script(after_s=0.005, hangs_up_after_s=0.01)}),
     "devices all answer": (FORKED, {"1001": Script(hangs_up_after_s=0.02), "1001m": Script(hangs_up_after_s=0.02)}),
 }
-
-
-@pytest.fixture(autouse=True)
-def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "RETRY_S", 0.005)
 
 
 async def killed_and_started_again(
