@@ -1,94 +1,16 @@
-"""Who may do what (contract §2): every operation of the OpenAPI document, with every wrong token."""
+"""Who may do what (contract §2): single rules; every operation with every wrong token is `test_access_walk`."""
 
 from __future__ import annotations
 
 import httpx
-import pytest
 
-from ringbridge.api.operations import Access
-from ringbridge.model.keys import make_key
+from tests.api.walk import ask_operation
 from tests.api.world import CALLS, World, order
-
-BODIES = {"make-call": order(), "apply-directory": {"domains": []}}
 
 
 async def ask(world: World, name: str, key: str, *, domain: str = "demo", user: str = "1001") -> httpx.Response:
-    """Call one operation with a valid body."""
     operation = next(one for one in world.operations if one.name == name)
-    path = operation.path.replace("{domain}", domain).replace("{user}", user).replace("{call-id}", "click-9")
-    async with world.client(key) as client:
-        return await client.request(operation.method, path, json=BODIES.get(name))
-
-
-def guarded(world: World) -> list[str]:
-    return [operation.name for operation in world.operations if operation.access is not Access.OPEN]
-
-
-async def test_the_walk_sees_every_operation_of_the_document(world: World) -> None:
-    async with world.client("") as client:
-        document = (await client.get("/openapi.json")).json()
-    secured = {
-        operation["operationId"]
-        for path in document["paths"].values()
-        for operation in path.values()
-        if operation["security"]
-    }
-    assert secured == set(guarded(world))
-    assert len(secured) >= 12
-
-
-async def test_without_a_good_token_everything_is_401(world: World) -> None:
-    wrong_checksum = world.user_key[:-1] + ("0" if world.user_key[-1] != "0" else "1")
-    unknown = make_key("nsu_", "z" * 48)
-    for name in guarded(world):
-        for key in ("", "abc", wrong_checksum, unknown, world.user_key + "x", world.user_key.upper(), "ü" * 60):
-            answer = await ask(world, name, key)
-            assert answer.status_code == 401, (name, key)
-            assert answer.headers["www-authenticate"].startswith("Bearer")
-            assert key == "" or key not in answer.text
-    assert world.writes == 0
-
-
-async def test_another_tenant_s_domain_is_404_that_tells_nothing(world: World) -> None:
-    for name in guarded(world):
-        operation = next(one for one in world.operations if one.name == name)
-        if operation.access is Access.TOKEN:
-            continue
-        for key in (world.foreign_key, world.foreign_manager_key):
-            there = await ask(world, name, key, domain="demo")
-            missing = await ask(world, name, key, domain="none")
-            assert (there.status_code, missing.status_code) == (404, 404), name
-            assert there.json()["message"].replace("demo", "none") == missing.json()["message"]
-    assert world.writes == 0
-
-
-async def test_another_user_of_the_own_domain_is_403(world: World) -> None:
-    for name in guarded(world):
-        answer = await ask(world, name, world.other_user_key)
-        assert answer.status_code == 403, name
-    assert world.writes == 0
-
-
-async def test_a_read_only_key_reads_and_writes_nothing(world: World) -> None:
-    for operation in world.operations:
-        if operation.access is Access.OPEN:
-            continue
-        answer = await ask(world, operation.name, world.readonly_key)
-        if operation.writes:
-            assert answer.status_code == 403, operation.name
-            assert answer.json()["errors"][0]["code"] == "read-only"
-        else:
-            assert answer.status_code in (200, 404), operation.name
-    assert world.writes == 0
-
-
-@pytest.mark.parametrize("scope", ["No Portal", "NDP", "Something Else"])
-async def test_scopes_that_allow_nothing_allow_nothing(world: World, scope: str) -> None:
-    user_key, domain_key = world.add_key("demo", "1001", scope), world.add_key("demo", "*", scope)
-    for name in guarded(world):
-        for key in (user_key, domain_key):
-            assert (await ask(world, name, key)).status_code == 403, name
-    assert world.writes == 0
+    return await ask_operation(world, operation, key, domain=domain, user=user)
 
 
 async def test_a_domain_key_below_office_manager_rules_nothing(world: World) -> None:

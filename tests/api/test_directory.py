@@ -35,7 +35,13 @@ def acme() -> dict[str, Any]:
                                 "auto-answer-enabled": True,
                             }
                         ],
-                        "api-keys": [{"description": "click-to-call of the CRM"}],
+                        "api-keys": [
+                            {
+                                "description": "click-to-call of the CRM",
+                                "allowed-models": "call, cdr",
+                                "expires-datetime": "2099-01-01 00:00:00",
+                            }
+                        ],
                     },
                     {"user": 1002},
                 ],
@@ -132,6 +138,8 @@ async def test_export_then_apply_changes_nothing(world: World, put: Any) -> None
         exported = await client.get(PATH)
     assert "secret" not in exported.text
     assert "ha1" not in exported.text
+    key = next(one for one in await world.store.records("apikey") if "CRM" in getattr(one, "description", ""))
+    assert (getattr(key, "allowed_models", ()), getattr(key, "expires_at", 0)) == (("call", "cdr"), 4_070_908_800.0)
     answer = await put(exported.json())
     assert answer.json()["changes"] == [], answer.text
 

@@ -106,6 +106,8 @@ class World:
         can_create_keys: Literal["yes", "no"] = "no",
         ip_address: str = "",
         reseller: str = "*",
+        allowed_models: tuple[str, ...] = (),
+        expires_at: float = 0.0,
     ) -> str:
         number = 100_000 + next(self._key_numbers)
         text = make_key(prefix_for(domain=domain, user=user, reseller=reseller), f"{number:012d}".ljust(48, "x"))
@@ -121,6 +123,8 @@ class World:
                 readonly=readonly,
                 can_create_keys=can_create_keys,
                 ip_address=ip_address,
+                allowed_models=allowed_models,
+                expires_at=expires_at,
             )
         )
         return text

@@ -147,7 +147,7 @@ def create_app(parts: ApiParts) -> ASGIApp:
     operations = all_operations(parts)
     operations += _document_operations(operations, parts)
     keys = Keys(parts.store, parts.clock, cache_s=parts.settings.key_cache_s)
-    gate = Gate(parts.store, keys)
+    gate = Gate(parts.store, keys, parts.clock)
     by_path: dict[str, list[Operation]] = {}
     for operation in operations:
         by_path.setdefault(operation.path, []).append(operation)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from hashlib import sha256
+from typing import assert_never
 
-from litestar.types import Scope
+from litestar.types import Scope as HttpScope
 
 from ringbridge.api.operations import Access, Operation
 from ringbridge.api.requests import header
 from ringbridge.calls.ports import Clock, Store
 from ringbridge.model import names
-from ringbridge.model.access import ANY, Principal, principal_of
+from ringbridge.model.access import ANY, Principal, Scope, principal_of
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
 from ringbridge.model.keys import hash_of, is_well_formed, key_id_of, matches
 from ringbridge.model.wire import shown
@@ -24,6 +25,16 @@ SELF = "~"
 _NOBODY = hash_of("")
 """What an unknown key is compared with, so that it takes as long as a known one."""
 CACHED_KEYS = 4096
+_BEYOND = {
+    Access.OPEN: "",
+    Access.TOKEN: "do anything",
+    Access.MANAGER: "manage a directory",
+    Access.RESELLER: "act for a reseller",
+    Access.SUPER: "act for everybody",
+    Access.DOMAIN: "act for the whole domain",
+    Access.USER: "act for user {user}",
+}
+"""What a token that is refused may not do."""
 
 
 def _unauthenticated(code: str, message: str) -> CallError:
@@ -84,44 +95,70 @@ class Keys:
 class Gate:
     """Lets requests in, or says why not."""
 
-    def __init__(self, store: Store, keys: Keys) -> None:
+    def __init__(self, store: Store, keys: Keys, clock: Clock) -> None:
         self._store = store
         self._keys = keys
+        self._clock = clock
 
-    async def admit(self, operation: Operation, scope: Scope) -> tuple[Principal, str, str]:
+    async def admit(self, operation: Operation, scope: HttpScope) -> tuple[Principal, str, str]:
         """Return who asks, and the domain and user of the path with `~` expanded.
 
         Raises:
             CallError: 401, 400, 404 or 403, in that order.
         """
         principal = await self._keys.principal(bearer(scope))
+        if principal.is_expired(self._clock.now()):
+            raise _unauthenticated("expired-token", "the token has expired")
         if principal.networks and not principal.comes_from_allowed(client_address(scope)):
             raise _forbidden("address-not-allowed", "this token may not be used from this address")
         params: dict[str, str] = scope["path_params"]
         domain, user = _expand(params, principal)
-        if operation.access is not Access.TOKEN:
-            await self._authorise(operation.access, principal, domain, user)
+        if not await self._allows(operation.access, principal, domain, user):
+            beyond = _BEYOND[operation.access].format(user=user)
+            raise _forbidden("not-allowed", f"this token may not {beyond}")
+        if operation.at_least is not None and not principal.scope.reaches(operation.at_least):
+            raise _forbidden("scope-too-narrow", f"this takes the scope {operation.at_least.wire} at least")
+        if not principal.may_use(operation.model):
+            raise _forbidden("model-not-allowed", "the token's allowed-models do not hold this")
         if operation.writes and principal.readonly:
             raise _forbidden("read-only", "this token may only read")
         return principal, domain, user
 
-    async def _authorise(self, access: Access, principal: Principal, domain: str, user: str) -> None:
-        reseller = ""
-        if principal.domain == ANY and principal.reseller != ANY:
-            record = await self._store.domain(domain)
-            reseller = record.reseller if record else ""
-        if not principal.may_know_of(domain, reseller=reseller):
-            raise no_such_domain(domain)
-        if access is Access.USER:
-            allowed = principal.rules_user(domain, user, reseller=reseller)
-        else:
-            allowed = principal.rules_domain(domain, reseller=reseller)
-        if not allowed:
-            whom = f"user {user}" if access is Access.USER else "the whole domain"
-            raise _forbidden("not-allowed", f"this token may not act for {whom}")
+    async def _allows(self, access: Access, principal: Principal, domain: str, user: str) -> bool:
+        """Return whether `principal` may call an operation of class `access` with this path.
+
+        Raises:
+            CallError: the path's domain is none that it may know of (404).
+        """
+        match access:
+            case Access.OPEN:
+                return True
+            case Access.TOKEN:
+                return principal.scope.reaches(Scope.BASIC_USER)
+            case Access.MANAGER:
+                return principal.is_manager
+            case Access.RESELLER:
+                return principal.rules_reseller(ANY)
+            case Access.SUPER:
+                return principal.is_super_user
+            case Access.DOMAIN | Access.USER:
+                reseller = await self._reseller_of(domain, principal)
+                if not principal.may_know_of(domain, reseller=reseller):
+                    raise no_such_domain(domain)
+                if access is Access.USER:
+                    return principal.rules_user(domain, user, reseller=reseller)
+                return principal.rules_domain(domain, reseller=reseller)
+        assert_never(access)
+
+    async def _reseller_of(self, domain: str, principal: Principal) -> str:
+        """Return whose `domain` is, where that makes a difference to `principal`."""
+        if principal.is_super_user or not principal.rules_reseller(ANY):
+            return ""
+        record = await self._store.domain(domain)
+        return record.reseller if record else ""
 
 
-def bearer(scope: Scope) -> str:
+def bearer(scope: HttpScope) -> str:
     """Return the request's token.
 
     Raises:
@@ -134,7 +171,7 @@ def bearer(scope: Scope) -> str:
     return token.strip()
 
 
-def client_address(scope: Scope) -> str:
+def client_address(scope: HttpScope) -> str:
     """Return the address that the request came from, empty where the transport has none."""
     client = scope.get("client")
     return client[0] if client else ""

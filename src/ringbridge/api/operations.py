@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from ringbridge.api.answers import Answer
 from ringbridge.api.requests import Request
+from ringbridge.model.access import Scope, model_of
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Answer]]
 Schema: TypeAlias = dict[str, object]
@@ -20,7 +21,13 @@ class Access(Enum):
     OPEN = "open"
     """Anybody, without a token."""
     TOKEN = "token"  # noqa: S105 - the name of an access class, no secret
-    """Any valid token; the handler asks what it rules over."""
+    """Any valid token; the handler asks what it rules over, and `tests/api/test_access_walk.py` has to know how."""
+    MANAGER = "manager"
+    """A token that rules over one domain or more; the handler narrows to those."""
+    RESELLER = "reseller"
+    """A reseller's token, or a super user's; the handler narrows to the reseller's domains."""
+    SUPER = "super"
+    """A super user's token."""
     DOMAIN = "domain"
     """A token that rules over the path's domain."""
     USER = "user"
@@ -67,6 +74,13 @@ class Operation:
     body_example: object | None = None
     refusals: tuple[int, ...] = field(default=())
     """Errors beside those that follow from access, path and body."""
+    at_least: Scope | None = None
+    """The least scope, where `access` alone would let in too many."""
+
+    @property
+    def model(self) -> str:
+        """What it is about, as `allowed-models` of a key names it."""
+        return model_of(self.path)
 
     @property
     def writes(self) -> bool:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from ringbridge.calls.ports import Bus, Clock, Store
-from ringbridge.model.access import Principal
+from ringbridge.model.access import Principal, parse_models
 from ringbridge.model.directory import ApiKey, Connection, Device, Domain, Key, Record, kind_of
 from ringbridge.model.document import Document, KeyOrder, read_document
 from ringbridge.model.document_export import export_document
@@ -27,6 +27,7 @@ from ringbridge.model.provisioning import (
     default_scope,
     with_kept_secrets,
 )
+from ringbridge.model.times import epoch_s
 
 T = TypeVar("T")
 
@@ -168,6 +169,8 @@ class Provision:
                 ip_address=fields.ip_address,
                 readonly=fields.readonly,
                 can_create_keys=fields.can_create_keys,
+                allowed_models=tuple(sorted(parse_models(fields.allowed_models))),
+                expires_at=epoch_s(fields.expires_datetime) or 0.0,
                 created_at=before.created_at if before else self._clock.now(),
             )
             plan.put(record, before)

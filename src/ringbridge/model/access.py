@@ -1,7 +1,8 @@
 """Who asks, and what that token may see and do (contract §2). One place decides; `api.auth` and `calls.place` ask here.
 
 A token's reach is the narrower of two things: what it was made for (everything, a reseller, a domain, a user) and what
-its scope allows. A domain's key with a scope below Office Manager therefore rules nothing but what it names.
+its scope allows. A domain's key with a scope below Office Manager therefore rules nothing but what it names. A login
+names the user who it is, and its scope alone says how far it reaches: an Office Manager's over the whole domain.
 """
 
 from __future__ import annotations
@@ -49,6 +50,38 @@ SCOPES: dict[str, Scope] = {scope.wire: scope for scope in Scope}
 """Scopes by their wire names."""
 
 
+MODELS: dict[str, str] = {
+    "domains": "domain",
+    "users": "user",
+    "devices": "device",
+    "phonenumbers": "phonenumber",
+    "dialplans": "dialplan",
+    "dialrules": "dialrule",
+    "connections": "connection",
+    "answerrules": "answerrule",
+    "calls": "call",
+    "cdrs": "cdr",
+    "recordings": "recording",
+    "subscriptions": "subscription",
+    "apikeys": "apikey",
+    "tokens": "token",
+    "jwt": "jwt",
+    "directory": "directory",
+}
+"""Collections in paths, and the model by which `allowed-models` of a key names them."""
+
+
+def model_of(path: str) -> str:
+    """Return the model that an operation's path is about: its last collection; empty when it names none."""
+    named = [MODELS[segment] for segment in path.split("/") if segment in MODELS]
+    return named[-1] if named else ""
+
+
+def parse_models(text: str) -> frozenset[str]:
+    """Return the models of an `allowed-models` rule, a comma list."""
+    return frozenset(part.strip() for part in text.split(",") if part.strip())
+
+
 def least(one: Scope, other: Scope) -> Scope:
     """Return the narrower of two scopes: a token's is the least of its own and its user's (contract §2)."""
     return one if one.rank <= other.rank else other
@@ -77,32 +110,73 @@ class Principal(msgspec.Struct, frozen=True):
     can_create_keys: bool = False
     networks: tuple[Network, ...] = ()
     """Where it may be used from; empty: anywhere."""
+    allowed_models: frozenset[str] = frozenset()
+    """What it may be used for, by the names of `MODELS`; empty: everything."""
+    expires_at: float = 0.0
+    """Epoch seconds; 0: never."""
+    is_login: bool = False
+    """Whether `domain` and `user` say who it is (what `~` stands for), and its scope alone how far it reaches."""
 
     @property
     def is_super_user(self) -> bool:
-        return self.domain == ANY and self.reseller == ANY and self.scope is Scope.SUPER_USER
+        everywhere = self.is_login or (self.domain == ANY and self.reseller == ANY)
+        return everywhere and self.scope is Scope.SUPER_USER
+
+    @property
+    def is_manager(self) -> bool:
+        """Whether it rules over one whole domain at least."""
+        return (self.user == ANY or self.is_login) and self.scope.reaches(Scope.OFFICE_MANAGER)
+
+    @property
+    def ceiling(self) -> Scope:
+        """The widest scope of a login that reaches no further than this token: what it may hand on."""
+        if self.is_login:
+            return self.scope
+        if self.user != ANY:
+            return least(self.scope, Scope.ADVANCED_USER)
+        if self.domain != ANY:
+            return least(self.scope, Scope.OFFICE_MANAGER)
+        return self.scope if self.reseller == ANY else least(self.scope, Scope.RESELLER)
+
+    def is_expired(self, now: float) -> bool:
+        return 0 < self.expires_at <= now
+
+    def may_use(self, model: str) -> bool:
+        """Return whether `allowed-models` lets it use operations of `model`."""
+        return not self.allowed_models or model in self.allowed_models
+
+    def rules_reseller(self, reseller: str) -> bool:
+        """Return whether it may act for the whole of `reseller`; for `*`, whether it is any reseller's at all."""
+        if self.is_super_user:
+            return True
+        of_reseller = self.is_login or (self.domain == ANY and self.user == ANY)
+        return of_reseller and self.scope.reaches(Scope.RESELLER) and (reseller == ANY or self._belongs_to(reseller))
 
     def rules_domain(self, domain: str, *, reseller: str = "") -> bool:
         """Return whether it may act for the whole of `domain`, which belongs to `reseller`."""
-        if self.user != ANY:
+        if self.is_super_user:
+            return True
+        if not self.is_login and self.user != ANY:
             return False
-        if self.domain != ANY:
-            return self.domain == domain and self.scope.reaches(Scope.OFFICE_MANAGER)
-        if self.reseller != ANY:
-            return self.reseller == reseller and self.scope.reaches(Scope.RESELLER)
-        return self.scope is Scope.SUPER_USER
+        if self.domain == domain and self.scope.reaches(Scope.OFFICE_MANAGER):
+            return True
+        return self.rules_reseller(ANY) and self._belongs_to(reseller)
 
     def rules_user(self, domain: str, user: str, *, reseller: str = "") -> bool:
         """Return whether it may act for `user` of `domain`."""
-        if self.user == ANY:
-            return self.rules_domain(domain, reseller=reseller)
+        if self.rules_domain(domain, reseller=reseller):
+            return True
         return (self.domain, self.user) == (domain, user) and self.scope.reaches(Scope.BASIC_USER)
 
     def may_know_of(self, domain: str, *, reseller: str = "") -> bool:
         """Return whether `domain` is its own tenant at all: a refusal there is 403, elsewhere 404 (contract §1)."""
         if self.domain != ANY:
-            return self.domain == domain
-        return self.reseller in (ANY, reseller)
+            return self.domain == domain or self.rules_domain(domain, reseller=reseller)
+        return self.reseller == ANY or self._belongs_to(reseller)
+
+    def _belongs_to(self, reseller: str) -> bool:
+        """Return whether it is of `reseller`; no reseller at all is nobody's."""
+        return reseller not in ("", ANY) and self.reseller == reseller
 
     def comes_from_allowed(self, address: str) -> bool:
         """Return whether the client's `address` satisfies the token's IP rule; an unreadable address never does."""
@@ -137,4 +211,6 @@ def principal_of(key: ApiKey, *, user_scope: str | None = None) -> Principal:
         readonly=key.readonly == "yes",
         can_create_keys=key.can_create_keys == "yes",
         networks=parse_networks(key.ip_address),
+        allowed_models=frozenset(key.allowed_models),
+        expires_at=key.expires_at,
     )

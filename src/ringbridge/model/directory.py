@@ -170,7 +170,11 @@ class ApiKey(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, ta
     ip_address: str = ""
     readonly: YesNo = "no"
     can_create_keys: YesNo = "no"
+    allowed_models: tuple[str, ...] = ()
+    """Kinds of resources that it may be used for (`model.access.MODELS`); empty: all."""
     created_at: float = 0.0
+    expires_at: float = 0.0
+    """Epoch seconds; 0: never."""
 
     @property
     def key(self) -> Key:

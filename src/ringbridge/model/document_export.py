@@ -9,6 +9,7 @@ import msgspec
 
 from ringbridge.model.access import ANY
 from ringbridge.model.directory import ApiKey, Connection, Device, DialRule, Domain, PhoneNumber, Record, User
+from ringbridge.model.times import instant_text
 
 _LEFT_OUT = frozenset(
     {
@@ -20,6 +21,8 @@ _LEFT_OUT = frozenset(
         "key-id",
         "key-sha256",
         "created-at",
+        "allowed-models",
+        "expires-at",
     }
 )
 _LISTS: dict[type[Record], str] = {
@@ -34,10 +37,15 @@ def _fields(record: Record, *, without: Iterable[str] = ()) -> dict[str, object]
     return {name: value for name, value in built.items() if name not in _LEFT_OUT and name not in without}
 
 
+def _limits(key: ApiKey) -> dict[str, str]:
+    limits = {"allowed-models": ",".join(key.allowed_models), "expires-datetime": instant_text(key.expires_at)}
+    return {name: text for name, text in limits.items() if text}
+
+
 def _keys(keys: Sequence[ApiKey], domain: str, user: str) -> dict[str, object]:
     """Return `api-keys` of one place; nothing where it has none, so that applying leaves its keys alone."""
     here = [
-        _fields(key, without=("user",)) | {"user-scope": key.user_scope}
+        _fields(key, without=("user",)) | {"user-scope": key.user_scope} | _limits(key)
         for key in keys
         if (key.domain, key.user) == (domain, user)
     ]

@@ -9,11 +9,12 @@ from typing import Final, TypeVar
 import msgspec
 
 from ringbridge.model import names
-from ringbridge.model.access import SCOPES, parse_networks
+from ringbridge.model.access import MODELS, SCOPES, parse_models, parse_networks
 from ringbridge.model.dial_rules import check_pattern
 from ringbridge.model.directory import YesNo
 from ringbridge.model.errors import Fault
 from ringbridge.model.numbers import SEPARATORS, plain_number
+from ringbridge.model.times import epoch_s
 from ringbridge.model.wire import control_fault, json_type, shown
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -64,6 +65,9 @@ class KeyFields(msgspec.Struct, frozen=True, rename="kebab"):
     ip_address: str = ""
     readonly: YesNo = "no"
     can_create_keys: YesNo = "no"
+    allowed_models: str = ""
+    """Comma list."""
+    expires_datetime: str = ""
 
 
 def _matches(pattern: re.Pattern[str], allowed: str) -> Callable[[str], str | None]:
@@ -90,6 +94,15 @@ def _networks(text: str) -> str | None:
     return None
 
 
+def _models(text: str) -> str | None:
+    unknown = parse_models(text) - set(MODELS.values())
+    return f"must be a comma list of {', '.join(MODELS.values())}" if unknown else None
+
+
+def _instant(text: str) -> str | None:
+    return None if not text or epoch_s(text) else "must be YYYY-MM-DD HH:MM:SS in UTC, or RFC 3339"
+
+
 _CHECKS: Final[dict[str, Callable[[str], str | None]]] = {
     "domain": _matches(names.DOMAIN, "1 to 64 letters, digits and . _ -"),
     "user": _matches(re.compile(r"[A-Za-z0-9._-]{0,16}"), "at most 16 letters, digits and . _ -"),
@@ -98,6 +111,8 @@ _CHECKS: Final[dict[str, Callable[[str], str | None]]] = {
     "caller-id-number": _number,
     "user-scope": _scope,
     "ip-address": _networks,
+    "allowed-models": _models,
+    "expires-datetime": _instant,
     "dial-rule-application": _application,
     "dail-rule-matching-to-uri": check_pattern,
     "dail-rule-matching-from-uri": check_pattern,
