@@ -18,7 +18,7 @@ from tests.api.world import CALLS, World, order
 
 ACTIVE_CALL = [
     field.encode_name for field in msgspec.structs.fields(CallView) if field.encode_name != "call-end-datetime"
-][: -len(("call-id", "call-state", "call-legs", "release-cause"))]
+][: -len(("call-id", "call-state", "call-legs", "call-order", "release-cause"))]
 
 
 async def stored(world: World, call_id: str, domain: str = "demo") -> Call | None:
@@ -63,7 +63,7 @@ async def test_synchronous_answers_200_with_the_resource_as_its_get(client: http
     body = answer.json()
     assert (body["call-id"], body["call-orig-call-id"], body["call-state"]) == ("click-1", "click-1", "requested")
     assert (await client.get(f"{CALLS}/click-1")).json() == body
-    required = [name for name in body if name not in ("call-legs", "release-cause")]
+    required = [name for name in body if name not in ("call-legs", "call-order", "release-cause")]
     assert all(isinstance(body[name], str) for name in required)
     assert set(ACTIVE_CALL) <= set(body)
     assert datetime.fromisoformat(body["call-start-datetime"]).utcoffset() is not None

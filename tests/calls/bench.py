@@ -11,6 +11,7 @@ from typing import assert_never
 
 from ringbridge.calls.actions import (
     Action,
+    Arrange,
     Finish,
     Invite,
     Prepare,
@@ -22,10 +23,10 @@ from ringbridge.calls.actions import (
     Timer,
 )
 from ringbridge.calls.controller import Controller
-from ringbridge.calls.ports import Answered, HungUp, LegSignal, PreparedLeg, Refused, Ringing
+from ringbridge.calls.ports import Answered, Arranged, HungUp, LegSignal, PreparedLeg, Refused, Ringing
 from ringbridge.model.call import Call, LegState, Side, fold, side_of
 from ringbridge.model.cdr import Cdr, cdr_of
-from ringbridge.model.events import CallEnded, CallEvent, CallRequested, LegInvited
+from ringbridge.model.events import CallEnded, CallEvent, CallRequested, Flow, HoldOrdered, LegInvited
 from ringbridge.model.ids import LegId
 from ringbridge.model.release import HUNG_UP, ReleaseCause, of_sip_status
 from tests.calls.samples import NODE, START, requested, requested_call
@@ -61,7 +62,10 @@ class Bench:
         self.releases: list[tuple[LegId, ReleaseCause]] = []
         self.cancelled: dict[LegId, ReleaseCause] = {}
         self.ringback = False
+        self.offers: list[tuple[LegId, Flow]] = []
+        """Offers that no phone has answered yet."""
         self.finished = 0
+        self.stored_orders = 0
         self.store_takes_s = 0.0
         self.unpreparable: dict[Side, ReleaseCause] = {}
 
@@ -85,6 +89,9 @@ class Bench:
                     self._release(action)
                 case Ringback():
                     self.ringback = action.on
+                case Arrange():
+                    assert action.leg_id in self.world.up, "an offer goes to a phone that is up"
+                    self.offers.append((action.leg_id, action.flow))
                 case StartTimer():
                     self.timers[action.timer] = action.at
                 case StopTimer():
@@ -101,6 +108,8 @@ class Bench:
         self.world.batches.append(events)
         if waited:
             self.now += self.store_takes_s
+        if any(isinstance(event, HoldOrdered) for event in events):
+            self.stored_orders += 1
 
     def _prepare(self, side: Side) -> None:
         if cause := self.unpreparable.get(side):
@@ -109,8 +118,9 @@ class Bench:
         plan = self.controller.call.plan
         assert plan is not None
         first = side is Side.ORIGINATION
+        prefix = "o" if first else "t"
         legs = [
-            PreparedLeg(LegId(f"{'o' if first else 't'}{number}"), target, f"sip-{number}", b"prepared")
+            PreparedLeg(LegId(f"{prefix}{number}"), target, f"sip-{prefix}{number}", b"prepared")
             for number, target in enumerate(plan.origination if first else plan.termination, start=1)
         ]
         self.perform(self.controller.prepared(side, legs, self.now))
@@ -153,6 +163,25 @@ class Bench:
     def _refuse(self, leg_id: LegId, cause: ReleaseCause) -> Bench:
         self.world.pending.discard(leg_id)
         return self.signal(Refused(leg_id, self.cancelled.pop(leg_id, cause)))
+
+    def hold(self, name: str, *, on: bool = True, begun: bool = True) -> Bench:
+        """Order the party of `name` to hold, or not to; `begun`: the order is stored at once."""
+        self.perform(self.controller.order_hold(name, on=on, by="key 1", now=self.now))
+        return self.begin_orders() if begun else self
+
+    def begin_orders(self) -> Bench:
+        """Tell the controller that its orders are stored."""
+        while self.stored_orders:
+            self.stored_orders -= 1
+            self.perform(self.controller.order_stored(self.now))
+        return self
+
+    def take_offer(self, leg_id: LegId, *, status: int = 200, held: bool = False) -> Bench:
+        """Let a phone answer the oldest offer that it has."""
+        offer = next(one for one in self.offers if one[0] == leg_id)
+        self.offers.remove(offer)
+        cause = None if status == 200 else of_sip_status(status)
+        return self.signal(Arranged(leg_id, offer[1], b"dialog", held, cause))
 
     def hang_up(self, leg_id: LegId) -> Bench:
         self.world.up.discard(leg_id)

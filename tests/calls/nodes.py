@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
-from ringbridge.adapters.memory_engine import MemoryEngine, MemoryPhones
+from ringbridge.adapters.memory_engine import MemoryEngine
+from ringbridge.adapters.memory_phones import MemoryPhones
 from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, call_stream, call_tree
 from ringbridge.adapters.replica import Replica

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from ringbridge.adapters.memory_bus import MemoryBus, MemoryHub
-from ringbridge.adapters.memory_engine import RINGS, SILENT, MemoryPhones, Script
+from ringbridge.adapters.memory_phones import RINGS, SILENT, MemoryPhones, Script
 from ringbridge.calls import control as control_module
+from ringbridge.calls.commands import EndCommand, decode_answer, encode_command
 from ringbridge.calls.control import BAR_S, Control
 from ringbridge.model import release
 from ringbridge.model.call import Call, CallState, fold
@@ -207,12 +208,12 @@ async def test_the_wish_is_not_confirmed_before_it_is_stored() -> None:
         await until(lambda: on_bus(hub).state is CallState.CONNECTED)
         call = await known(hub)
         hub.is_up = False
-        ending = asyncio.create_task(node.owner._on_command(control_module._encoder.encode(_command())))
+        ending = asyncio.create_task(node.owner._on_command(encode_command(_command())))
         await settled()
         assert not ending.done()
         assert phones.busy() == [], "what can be done without the bus is done"
         hub.is_up = True
-        assert control_module._decode_answer(await ending).running
+        assert decode_answer(await ending).running
         await until(lambda: on_bus(hub).is_over)
         assert call.call_id == "c1"
 
@@ -224,14 +225,12 @@ async def test_a_deposed_owner_never_says_that_the_wish_is_stored() -> None:
         await until(lambda: on_bus(hub).state is CallState.CONNECTED)
         last = (await known(hub)).sequence
         await MemoryBus(hub).append_call(DOMAIN, CallId("c1"), [CallClaimed(NodeId("n2"), 2, START)], after=last)
-        answers = await asyncio.gather(
-            *(node.owner._on_command(control_module._encoder.encode(_command())) for _ in range(5))
-        )
-        assert [control_module._decode_answer(answer).running for answer in answers] == [False] * 5
+        answers = await asyncio.gather(*(node.owner._on_command(encode_command(_command())) for _ in range(5)))
+        assert [decode_answer(answer).running for answer in answers] == [False] * 5
 
 
-def _command() -> control_module.EndCommand:
-    return control_module.EndCommand(DOMAIN, "c1", "key-1")
+def _command() -> EndCommand:
+    return EndCommand(DOMAIN, "c1", "key-1")
 
 
 # --- DELETE before POST ---

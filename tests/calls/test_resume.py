@@ -30,6 +30,23 @@ STORIES: dict[str, Callable[[Bench], Bench]] = {
     "deleted ringing": lambda b: b.ring(O1).delete().answer(O1).confirm(),
     "deleted dialling": lambda b: b.answer(O1).ring(T1).delete().confirm(),
     "deleted while up": lambda b: b.answer(O1).confirm().answer(T1).confirm().delete(),
+    "held and taken back": lambda b: (
+        b.answer(O1)
+        .confirm()
+        .answer(T1)
+        .confirm()
+        .hold("c1")
+        .take_offer(T1)
+        .take_offer(O1)
+        .advance(7)
+        .hold("c1", on=False)
+        .take_offer(T1)
+        .take_offer(O1)
+        .hang_up(O1)
+    ),
+    "hold refused": lambda b: (
+        b.answer(O1).confirm().answer(T1).confirm().hold("c1").take_offer(T1, status=488).hang_up(T1)
+    ),
     "stopped": lambda b: b.answer(O1).ring(T1).stop().confirm(),
 }
 

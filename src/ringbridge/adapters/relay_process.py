@@ -29,10 +29,10 @@ import msgspec
 from msgspec import Struct
 from rtp.io import rtpproxy
 
-from ringbridge.adapters.relay_rtpproxy import RelayAddress
+from ringbridge.adapters.relay_rtpproxy import HOLD_PROMPT, RelayAddress
 from ringbridge.media import g711, relay_commands
 from ringbridge.media.sdp import PCMA, PCMU
-from ringbridge.media.tones import RINGBACK, cadence
+from ringbridge.media.tones import RINGBACK, cadence, hold_music
 
 LOCK_FILE: Final = "relay.lock"
 ADDRESS_FILE: Final = "relay.json"
@@ -175,11 +175,12 @@ def wait_for_end(proxy: rtpproxy, linger_s: float) -> None:
 def write_prompts(folder: Path) -> None:
     """Make the tones that are not there yet, each in both laws, as files of bare samples (`us.0`, `us.8`)."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, tone in RINGBACK.items():
+    prompts = {name: cadence(tone) for name, tone in RINGBACK.items()} | {HOLD_PROMPT: hold_music()}
+    for name, samples in prompts.items():
         for codec in (PCMU, PCMA):
             path = folder / f"{name}.{codec.payload_type}"
             if not path.exists():
-                write_whole(path, g711.encode(cadence(tone), codec.payload_type))
+                write_whole(path, g711.encode(samples, codec.payload_type))
 
 
 def write_whole(path: Path, content: bytes) -> None:

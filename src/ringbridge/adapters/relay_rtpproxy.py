@@ -27,6 +27,8 @@ from ringbridge.model.call import Side
 
 RETRY_AFTER_S: Final = 0.2
 """Seconds until a command is sent again; one machine's reply takes a tenth of a millisecond, a near network's a few."""
+HOLD_PROMPT: Final = "hold"
+"""The prompt of whoever is on hold, a name in the prompts folder; the others are ringback by country."""
 _MOST_BYTES: Final = 8192
 
 T = TypeVar("T")

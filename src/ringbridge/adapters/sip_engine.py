@@ -18,12 +18,14 @@ from ringbridge.adapters.sip_invite import credentials_of, invite_order, reason_
 from ringbridge.adapters.sip_leg import SipCall, SipLeg, decode_dialog
 from ringbridge.adapters.sip_leg_events import LegEvents
 from ringbridge.adapters.sip_node import SipNode
+from ringbridge.adapters.sip_sound import UNKNOWN, Sound
 from ringbridge.calls.ports import Directory, LegOrder, MediaLost, PreparedLeg, SignalHandler
 from ringbridge.media.offer_answer import DEFAULT_CODECS, offer
 from ringbridge.media.relay_commands import RelayRefused
 from ringbridge.model.call import Leg, Side, side_of
 from ringbridge.model.directory import Connection
 from ringbridge.model.errors import CallError, Refusal
+from ringbridge.model.events import Flow
 from ringbridge.model.ids import DomainName, LegId, SessionId
 from ringbridge.model.release import RELAY_LOST, ReleaseCause
 from ringbridge.sip.errors import UnsafeHeader
@@ -40,9 +42,9 @@ class SipEngine:
         self._node = node
         self._relay = relay
         self._directory = directory
-        self._ringback = ringback
         self._calls: dict[SessionId, SipCall] = {}
-        self._events = LegEvents(node=node, relay=relay)
+        self._sound = Sound(relay, ringback=ringback)
+        self._events = LegEvents(node=node, relay=relay, sound=self._sound)
 
     @property
     def calls(self) -> int:
@@ -131,16 +133,13 @@ class SipEngine:
     # --- media --------------------------------------------------------------------------------------------------------
 
     def ringback(self, session_id: SessionId, *, on: bool) -> None:
-        call = self._calls.get(session_id)
-        leg = call.answered(Side.ORIGINATION) if call else None
-        if call is None or leg is None:
-            return
-        if not on:
-            self._relay.stop_play(call.relay, Side.ORIGINATION)
-            return
-        if leg.remote is not None and self._relay.address.prompts:
-            payload_types = [codec.payload_type for codec in leg.remote.codecs if not codec.is_event]
-            self._relay.play(call.relay, Side.ORIGINATION, self._ringback, payload_types=payload_types)
+        if call := self._calls.get(session_id):
+            self._sound.ringback(call, Side.ORIGINATION, on=on)
+
+    def arrange(self, session_id: SessionId, leg_id: LegId, flow: Flow) -> None:
+        leg = self._find(session_id, leg_id)
+        if leg is not None and leg.answered and leg.released is None:
+            self._events.offers.arrange(leg, flow)
 
     def media_lost(self, instance: str) -> None:
         """Tell every call whose relay session was in `instance` that its media is gone."""
@@ -162,6 +161,8 @@ class SipEngine:
             call = self._calls.setdefault(session_id, SipCall(session_id, domain, state.relay))
             leg = SipLeg(call, record.leg_id, session, state.local, state.connection, state.remote, sent=True)
             leg.answered = state.snapshot.answered
+            leg.flow = record.flow
+            call.playing = dict.fromkeys(Side, UNKNOWN)
             self._adopt(leg)
             if leg.answered:
                 # Its party may have hung up while nobody listened. RFC 3261 §12.2.2: who has no such dialog says 481.

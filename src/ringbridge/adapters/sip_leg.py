@@ -9,6 +9,7 @@ import msgspec
 from ringbridge.media.offer_answer import Local, Remote
 from ringbridge.media.relay_commands import RelaySession
 from ringbridge.model.call import Side, side_of
+from ringbridge.model.events import Flow
 from ringbridge.model.ids import LegId, SessionId
 from ringbridge.model.release import ReleaseCause
 from ringbridge.sip.session import Session
@@ -40,6 +41,14 @@ class SipLeg:
     local: Local
     connection: str = ""
     remote: Remote | None = None
+    flow: Flow = Flow.TALK
+    """What it has taken of what the brain asked for."""
+    wanted: Flow | None = None
+    """What it is to be offered, until it has said to that."""
+    offered: Local | None = None
+    """Our new offer, while it is out or waits to be made again."""
+    tries: int = 0
+    """How often that has been made."""
     sent: bool = False
     answered: bool = False
     released: ReleaseCause | None = None
@@ -65,6 +74,10 @@ class SipCall:
     domain: str
     relay: RelaySession
     legs: dict[LegId, SipLeg] = field(default_factory=dict)
+    ringback: Side | None = None
+    """Which side hears ringback."""
+    playing: dict[Side, str] = field(default_factory=dict)
+    """The prompt that each side hears; none: empty."""
 
     def answered(self, side: Side) -> SipLeg | None:
         """Return the leg of `side` that answered first and is still up."""

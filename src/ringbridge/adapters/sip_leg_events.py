@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from typing import assert_never
 
@@ -12,9 +11,11 @@ import structlog
 from ringbridge.adapters.relay_rtpproxy import Relay, RelayUnavailable
 from ringbridge.adapters.sip_leg import SipLeg
 from ringbridge.adapters.sip_node import SipNode
+from ringbridge.adapters.sip_offers import DIRECTIONS, LegOffers
+from ringbridge.adapters.sip_sound import Sound
 from ringbridge.calls import ports
 from ringbridge.calls.ports import LegSignal, MediaLost, Refused, Ringing, SignalHandler, Updated
-from ringbridge.media.offer_answer import NothingInCommon, Remote, agree, answer, offer_again, read_answer
+from ringbridge.media.offer_answer import NothingInCommon, Remote, answer, offer_again, read_answer, read_answer_again
 from ringbridge.media.relay_commands import RelayRefused
 from ringbridge.media.sdp import SdpError
 from ringbridge.model.ids import SessionId
@@ -43,8 +44,6 @@ log = structlog.get_logger()
 NO_COMMON_CODEC = ReleaseCause(Result.FAILED, "no-common-codec", 488)
 DIALOG_DIED = ReleaseCause(Result.FAILED, "dialog-died")
 TRANSPORT_FAILED = ReleaseCause(Result.UNREACHABLE, "transport-failed")
-GLARE_S = (2.1, 4.0)
-"""RFC 3261 §14.1: whoever chose the dialog's Call-ID tries again after 2.1 to 4 seconds."""
 
 
 def _ignore(session_id: SessionId, signal: LegSignal) -> None:
@@ -54,9 +53,11 @@ def _ignore(session_id: SessionId, signal: LegSignal) -> None:
 class LegEvents:
     """Translates for one engine. `legs` are all that are alive; a leg is taken out when SIP has forgotten it."""
 
-    def __init__(self, *, node: SipNode, relay: Relay) -> None:
+    def __init__(self, *, node: SipNode, relay: Relay, sound: Sound) -> None:
         self._node = node
         self._relay = relay
+        self._sound = sound
+        self.offers = LegOffers(node=node, take_remote=self._take_remote, tell=self._tell)
         self.legs: dict[Session, SipLeg] = {}
         self.handler: SignalHandler = _ignore
 
@@ -88,7 +89,7 @@ class LegEvents:
             case Reinvited():
                 self._on_reinvited(event, leg)
             case ReinviteResult():
-                self._on_reinvite_result(event, leg)
+                self.offers.on_result(event, leg)
             case AckReceived():
                 self._on_ack(event, leg)
             case InfoReceived():
@@ -135,13 +136,7 @@ class LegEvents:
         media = f"{remote.host}:{remote.port}" if remote.host else ""
         self._tell(leg, ports.Answered(leg.leg_id, leg.dialog(), remote.codec, acked_at, media))
         if wins and (other := leg.call.answered(leg.side.other)):
-            self._align(other, leg)
-
-    def _align(self, first: SipLeg, second: SipLeg) -> None:
-        """Re-INVITE the first leg down to what the second took, if they would send each other what neither takes."""
-        if first.remote and second.remote and not agree(first.remote, second.remote):
-            first.local = offer_again(first.local, second.remote.codecs)
-            self._node.endpoint.reinvite(first.session, first.local.sdp(), self._node.now())
+            self.offers.align(other, leg)
 
     def _on_failed(self, event: Failed, leg: SipLeg) -> None:
         self.legs.pop(leg.session, None)
@@ -161,12 +156,13 @@ class LegEvents:
     def _on_reinvited(self, event: Reinvited, leg: SipLeg) -> None:
         other = leg.call.answered(leg.side.other)
         allowed = other.remote.codecs if other and other.remote else leg.local.codecs
+        most = DIRECTIONS[leg.flow]
         if not event.sdp:
-            leg.local = offer_again(leg.local, allowed)
+            leg.local = offer_again(leg.local, allowed, direction=most)
             self._node.endpoint.answer_reinvite(leg.session, self._node.now(), sdp=leg.local.sdp())
             return
         try:
-            leg.local, remote = answer(event.sdp, leg.local, allowed=allowed)
+            leg.local, remote = answer(event.sdp, leg.local, allowed=allowed, most=most)
         except (SdpError, NothingInCommon) as bad:
             log.warning("reinvite_unusable", leg=leg.leg_id, reason=str(bad))
             self._node.endpoint.answer_reinvite(leg.session, self._node.now(), status=488)
@@ -176,34 +172,22 @@ class LegEvents:
 
     def _on_ack(self, event: AckReceived, leg: SipLeg) -> None:
         if event.sdp:
-            self._read_late_answer(event.sdp, leg)
-
-    def _on_reinvite_result(self, event: ReinviteResult, leg: SipLeg) -> None:
-        if event.status == 491:
-            delay_s = random.uniform(*GLARE_S)  # noqa: S311 - spreads retries, hides nothing
-            asyncio.get_running_loop().call_later(delay_s, self._offer_again, leg)
-        elif event.status < 300:
-            self._read_late_answer(event.sdp, leg)
-        else:
-            log.warning("reinvite_refused", leg=leg.leg_id, status=event.status)
-
-    def _offer_again(self, leg: SipLeg) -> None:
-        if leg.session in self.legs and leg.released is None:
-            self._node.endpoint.reinvite(leg.session, leg.local.sdp(), self._node.now())
-            self._node.wake()
-
-    def _read_late_answer(self, sdp: bytes, leg: SipLeg) -> None:
-        try:
-            self._changed(leg, read_answer(sdp, leg.local))
-        except (SdpError, NothingInCommon) as bad:
-            log.warning("answer_unusable", leg=leg.leg_id, reason=str(bad))
+            try:
+                self._changed(leg, read_answer_again(event.sdp, leg.local, leg.remote))
+            except (SdpError, NothingInCommon) as bad:
+                log.warning("answer_unusable", leg=leg.leg_id, reason=str(bad))
 
     def _changed(self, leg: SipLeg, remote: Remote) -> None:
+        self._take_remote(leg, remote)
+        self._tell(leg, Updated(leg.leg_id, leg.dialog(), remote.held))
+
+    def _take_remote(self, leg: SipLeg, remote: Remote) -> None:
+        """Note what an answered leg says of its audio now, and let both sides hear what follows from that."""
         moved = leg.remote is None or (leg.remote.host, leg.remote.port) != (remote.host, remote.port)
         leg.remote = remote
         if moved:
             self._listen_to(leg, remote)
-        self._tell(leg, Updated(leg.leg_id, leg.dialog(), remote.held))
+        self._sound.refresh(leg.call)
 
     def _on_request_result(self, event: RequestResult, leg: SipLeg) -> None:
         """Have the state of a leg stored that was taken up again and lives: its next CSeq must be above the probe's."""

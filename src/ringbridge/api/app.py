@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from ringbridge.api import calls, cdrs, directory, health
+from ringbridge.api import call_control, calls, cdrs, directory, health
 from ringbridge.api.answers import Answer, encode
 from ringbridge.api.auth import Gate, Keys
 from ringbridge.api.edge import Edge, passage_of
@@ -105,6 +105,7 @@ def all_operations(parts: ApiParts) -> list[Operation]:
     call_handlers = calls.CallHandlers(parts)
     return [
         *calls.operations(call_handlers),
+        *call_control.operations(call_control.ControlHandlers(parts, call_handlers)),
         *cdrs.operations(cdrs.CdrHandlers(parts, call_handlers)),
         *directory.operations(directory.DirectoryHandlers(parts)),
         *health.operations(health.HealthHandlers(parts)),

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ringbridge.model.call import Call, Leg, Side
+from ringbridge.model.call import Call, Leg, Order, Side
 from ringbridge.model.events import Target
 from ringbridge.model.ladder import ladder
 from ringbridge.model.release import ReleaseCause
@@ -38,8 +38,27 @@ class LegView(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
     answered_datetime: When
     released_datetime: When
     codec: str
-    held: bool
+    held: Annotated[bool, Meta(description="Its party holds the other at its phone.")]
+    flow: Annotated[
+        str,
+        Meta(
+            description="What the API has made of its audio: `talk`, `music` (on hold, hears music), `silent` (holds)."
+        ),
+    ]
     release_cause: ReleaseCause | None
+
+
+class OrderView(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
+    """What was asked of a call last, and what became of it."""
+
+    action: Annotated[str, Meta(description="`hold`, `unhold`.")]
+    leg_id: Annotated[str, Meta(description="The leg whose party asked.")]
+    by: str
+    ordered_datetime: When
+    done_datetime: Annotated[str, Meta(description="Empty while it is being carried out.")]
+    release_cause: Annotated[
+        ReleaseCause | None, Meta(description="Why it was not carried out; null where it was, or still is being.")
+    ]
 
 
 class CallView(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
@@ -78,6 +97,7 @@ class CallView(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
     ]
     call_end_datetime: When
     call_legs: tuple[LegView, ...]
+    call_order: Annotated[OrderView | None, Meta(description="The last order to the call: hold, unhold.")]
     release_cause: ReleaseCause | None
 
 
@@ -118,7 +138,19 @@ def _leg_view(leg: Leg) -> LegView:
         released_datetime=rfc3339(leg.released_at),
         codec=leg.codec,
         held=leg.held,
+        flow=leg.flow.value,
         release_cause=leg.cause,
+    )
+
+
+def _order_view(order: Order) -> OrderView:
+    return OrderView(
+        action=order.kind.value,
+        leg_id=order.leg_id,
+        by=order.by,
+        ordered_datetime=rfc3339(order.at),
+        done_datetime=rfc3339(order.ended_at),
+        release_cause=order.cause,
     )
 
 
@@ -166,6 +198,7 @@ def call_view(call: Call) -> CallView:
         call_state=call.state.value,
         call_end_datetime=rfc3339(call.ended_at),
         call_legs=tuple(_leg_view(leg) for leg in call.legs),
+        call_order=_order_view(call.orders[-1]) if call.orders else None,
         release_cause=call.release,
     )
 

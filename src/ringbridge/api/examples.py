@@ -34,6 +34,7 @@ def _leg(side: str, leg_id: str, user: str, seconds: str) -> Schema:
         "released-datetime": "",
         "codec": "PCMU",
         "held": False,
+        "flow": "talk",
         "release-cause": None,
     }
 
@@ -66,6 +67,7 @@ CALL_EXAMPLE: Final[Schema] = {
     "call-state": "connected",
     "call-end-datetime": "",
     "call-legs": [_leg("origination", "o1", "1001", "0"), _leg("termination", "t1", "1002", "1")],
+    "call-order": None,
     "release-cause": None,
 }
 

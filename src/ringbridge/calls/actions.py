@@ -8,7 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from ringbridge.model.call import Side
-from ringbridge.model.events import CallEvent
+from ringbridge.model.events import CallEvent, Flow
 from ringbridge.model.ids import LegId
 from ringbridge.model.release import ReleaseCause
 
@@ -52,6 +52,13 @@ class Ringback(msgspec.Struct, frozen=True):
     on: bool
 
 
+class Arrange(msgspec.Struct, frozen=True):
+    """Offer an answered leg another flow of audio; the controller is told by an `Arranged` signal."""
+
+    leg_id: LegId
+    flow: Flow
+
+
 class StartTimer(msgspec.Struct, frozen=True):
     """Tell the controller `timer` at `at`, epoch seconds."""
 
@@ -69,4 +76,4 @@ class Finish(msgspec.Struct, frozen=True):
     """The call is over: give its media back and forget it once everything published is stored."""
 
 
-Action: TypeAlias = Publish | Prepare | Invite | Release | Ringback | StartTimer | StopTimer | Finish
+Action: TypeAlias = Publish | Prepare | Invite | Release | Ringback | Arrange | StartTimer | StopTimer | Finish

@@ -1,9 +1,9 @@
-"""Orders to calls that exist: today, to end one. They reach the owner by request-reply over the bus."""
+"""Orders to calls that exist: end, hold, unhold. They reach the owner by request-reply over the bus (`commands`)."""
 
 from __future__ import annotations
 
-import msgspec
-
+from ringbridge.calls.commands import Command, EndCommand, HoldCommand, decode_answer, encode_command
+from ringbridge.calls.holding import conflict
 from ringbridge.calls.ports import Bus, Clock, NodeAway
 from ringbridge.model.call import Call, CallState, fold
 from ringbridge.model.errors import CallError, Conflict, Refusal
@@ -18,32 +18,8 @@ ATTEMPTS = 4
 """A call can move from requested to claimed to over while we look; more moves than that are somebody's bug."""
 
 
-class EndCommand(msgspec.Struct, frozen=True, tag="end"):
-    """End a call that the receiving node owns."""
-
-    domain: str
-    call_id: str
-    by: str
-
-
-class CommandAnswer(msgspec.Struct, frozen=True):
-    """`running` is false when the node does not run the call (any more)."""
-
-    running: bool
-
-
-_encoder = msgspec.msgpack.Encoder()
-decode_command = msgspec.msgpack.Decoder(EndCommand).decode
-_decode_answer = msgspec.msgpack.Decoder(CommandAnswer).decode
-
-
-def encode_answer(answer: CommandAnswer) -> bytes:
-    """Return the bytes of an owner's answer."""
-    return _encoder.encode(answer)
-
-
 class Control:
-    """Ends calls, in any state, wherever they run."""
+    """Gives orders to calls, wherever they run."""
 
     def __init__(self, *, bus: Bus, clock: Clock) -> None:
         self._bus = bus
@@ -67,7 +43,7 @@ class Control:
             if call.is_over or await self._end_now(call, by):
                 return
             call = await self._read(call.domain, call_id)
-        raise CallError(Refusal.UNAVAILABLE, "owner-away", "the call's engine does not answer now", retry_after_s=2)
+        raise _owner_away()
 
     async def _bar(self, domain: DomainName, user: UserName, call_id: CallId) -> Call | None:
         now = self._clock.now()
@@ -93,11 +69,39 @@ class Control:
             except Conflict:
                 return False
             return True
-        command = _encoder.encode(EndCommand(call.domain, call.call_id, by))
+        return await self._send(call, EndCommand(call.domain, call.call_id, by))
+
+    async def hold(self, call: Call, name: str, *, on: bool, by: str) -> None:
+        """Let the party that `name` stands for (`holding.asking_leg`) hold the other, or take it back. Safe to repeat.
+
+        Returns once the order is stored; what the phones say to it shows in the call.
+
+        Raises:
+            CallError: the state of the call does not allow it, or its owner cannot be reached; nothing was done.
+        """
+        await self._order(call, HoldCommand(call.domain, call.call_id, by, name, on))
+
+    async def _order(self, call: Call, command: Command) -> None:
+        """Send `command` to whoever runs the call meanwhile."""
+        known: Call | None = call
+        for _ in range(ATTEMPTS):
+            if known is None or known.is_over:
+                raise conflict("call-ended", "the call is over")
+            if not known.owner and known is not call:
+                raise conflict("call-not-connected", "nobody has been called yet")
+            if known.owner and await self._send(known, command):
+                return
+            known = await self._read(known.domain, known.call_id)
+        raise _owner_away()
+
+    async def _send(self, call: Call, command: Command) -> bool:
+        """Return whether the owner has stored it; false means: it does not run the call, look again."""
         try:
-            answer = await self._bus.command(call.owner, command, timeout_s=COMMAND_TIMEOUT_S)
+            answer = await self._bus.command(call.owner, encode_command(command), timeout_s=COMMAND_TIMEOUT_S)
         except NodeAway as away:
-            raise CallError(
-                Refusal.UNAVAILABLE, "owner-away", "the call's engine does not answer now", retry_after_s=2
-            ) from away
-        return _decode_answer(answer).running
+            raise _owner_away() from away
+        return decode_answer(answer).check()
+
+
+def _owner_away() -> CallError:
+    return CallError(Refusal.UNAVAILABLE, "owner-away", "the call's engine does not answer now", retry_after_s=2)

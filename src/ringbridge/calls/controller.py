@@ -25,21 +25,31 @@ from ringbridge.calls.actions import (
     Finish,
     Invite,
     Prepare,
-    Publish,
     Release,
     Ringback,
     StartTimer,
     StopTimer,
     Timer,
 )
-from ringbridge.calls.ports import Answered, HungUp, LegSignal, MediaLost, PreparedLeg, Refused, Ringing, Updated
+from ringbridge.calls.holding import asking_leg, conflict, on_arranged, order_hold, proceed
+from ringbridge.calls.ports import (
+    Answered,
+    Arranged,
+    HungUp,
+    LegSignal,
+    MediaLost,
+    PreparedLeg,
+    Refused,
+    Ringing,
+    Updated,
+)
+from ringbridge.calls.story import Story
 from ringbridge.model import release
-from ringbridge.model.call import Call, CallState, Leg, LegState, Side, fold_one
+from ringbridge.model.call import Call, CallState, Leg, LegState, Side
 from ringbridge.model.events import (
     CallClaimed,
     CallEnded,
     CallEnding,
-    CallEvent,
     CallPlan,
     EndRequested,
     LegAnswered,
@@ -73,11 +83,17 @@ class Controller:
     def __init__(self, call: Call, node: NodeId) -> None:
         if call.plan is None:
             raise ValueError("a call without a plan cannot be controlled")
-        self.call = call
+        self._story = Story(call)
+        self._record = self._story.record
+        self._flush = self._story.flush
         self._plan: CallPlan = call.plan
         self.node = node
-        self._events: list[CallEvent] = []
         self._ending: tuple[ReleaseCause, str] | None = (call.ending, call.ending_by) if call.ending else None
+
+    @property
+    def call(self) -> Call:
+        """The call as all events so far tell it."""
+        return self._story.call
 
     # --- 1. claim and dial the first leg ------------------------------------------------------------------------------
 
@@ -138,6 +154,8 @@ class Controller:
                 return self._on_answered(signal, now)
             case Updated():
                 return self._on_updated(signal, now)
+            case Arranged():
+                return [] if self._ending else on_arranged(self._story, signal, now)
             case Refused():
                 return self._on_refused(signal, now)
             case HungUp():
@@ -185,7 +203,7 @@ class Controller:
         leg = self.call.leg(signal.leg_id)
         if leg is None or leg.state is not LegState.ANSWERED:
             return []
-        self._record(LegUpdated(leg.leg_id, signal.dialog, now, signal.held))
+        self._record(LegUpdated(leg.leg_id, signal.dialog, now, signal.held, leg.flow))
         return self._flush()
 
     def _on_refused(self, signal: Refused, now: float) -> list[Action]:
@@ -238,6 +256,23 @@ class Controller:
         self._record(EndRequested(by, now))
         return [*self._flush(), *self._end(self._delete_cause(), "system", now)]
 
+    def order_hold(self, name: str, *, on: bool, by: str, now: float) -> list[Action]:
+        """Somebody wants the party that `name` stands for to hold the other, or not to. `order_stored` begins with it.
+
+        Raises:
+            CallError: the state of the call does not allow it; nothing was done.
+        """
+        if self._ending is not None or self.call.is_over:
+            raise conflict("call-ended", "the call is over")
+        return order_hold(self._story, asking_leg(self.call, name), on=on, by=by, now=now)
+
+    def order_stored(self, now: float) -> list[Action]:
+        """The last order is stored, so no crash forgets it: begin with it."""
+        order = self.call.order
+        if order is None or self._ending is not None:
+            return []
+        return proceed(self._story, order, now)
+
     def stop(self, now: float) -> list[Action]:
         """This engine is being stopped for good."""
         return self._end(release.ENGINE_STOPPED, "system", now)
@@ -280,6 +315,7 @@ class Controller:
             *losers,
             Ringback(on=False),
             StartTimer(Timer.MAX_DURATION, (call.joined_at or now) + self._plan.max_duration_s),
+            *self.order_stored(now),
         ]
 
     def _resume_dialling(self, side: Side, now: float) -> list[Action]:
@@ -352,15 +388,3 @@ class Controller:
         if side is Side.ORIGINATION:
             return self._plan.origination_ring_timeout_s
         return self._plan.termination_ring_timeout_s
-
-    def _record(self, event: CallEvent) -> None:
-        folded = fold_one(self.call, event)
-        if folded is not None:
-            self.call = folded
-        self._events.append(event)
-
-    def _flush(self) -> list[Action]:
-        if not self._events:
-            return []
-        events, self._events = tuple(self._events), []
-        return [Publish(events)]

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from typing import assert_never
 
 import structlog
 
-from ringbridge.calls.control import CommandAnswer, decode_command, encode_answer
+from ringbridge.calls.commands import (
+    Command,
+    CommandAnswer,
+    EndCommand,
+    HoldCommand,
+    Refused,
+    decode_command,
+    encode_answer,
+)
 from ringbridge.calls.outbox import Outbox
 from ringbridge.calls.ports import Bus, CallEngine, Claimable, Clock, LegSignal, Store
-from ringbridge.calls.run import Begin, CallRun, EndRequest, Stop
+from ringbridge.calls.run import Begin, CallRun, EndRequest, HoldRequest, Stop
 from ringbridge.model.call import Call, fold
-from ringbridge.model.errors import Conflict
+from ringbridge.model.errors import CallError, Conflict
 from ringbridge.model.ids import NodeId, SessionId
 
 log = structlog.get_logger()
@@ -134,14 +143,26 @@ class Owner:
             run.put(signal)
 
     async def _on_command(self, payload: bytes) -> bytes:
-        command = decode_command(payload)
+        command = decode_command.decode(payload)
         run = self._names.get((command.domain, command.call_id))
         if run is None:
             return encode_answer(CommandAnswer(running=False))
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        run.put(EndRequest(command.by, stored))
+        run.put(_request(command, stored))
         try:
             await stored
         except Conflict:
             return encode_answer(CommandAnswer(running=False))
+        except CallError as refused:
+            return encode_answer(CommandAnswer(running=True, refused=Refused(refused.code, refused.message)))
         return encode_answer(CommandAnswer(running=True))
+
+
+def _request(command: Command, stored: asyncio.Future[None]) -> EndRequest | HoldRequest:
+    match command:
+        case EndCommand():
+            return EndRequest(command.by, stored)
+        case HoldCommand():
+            return HoldRequest(command.name, command.on, command.by, stored)
+        case _:
+            assert_never(command)

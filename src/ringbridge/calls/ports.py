@@ -10,7 +10,7 @@ import msgspec
 from ringbridge.model.call import Call, Leg, Side
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.directory import ApiKey, Connection, Device, DialRule, Domain, Location, PhoneNumber, Record, User
-from ringbridge.model.events import CallerId, CallEvent, CallRequested, Target
+from ringbridge.model.events import CallerId, CallEvent, CallRequested, Flow, Target
 from ringbridge.model.ids import CallId, DomainName, LegId, NodeId, SessionId
 from ringbridge.model.release import ReleaseCause
 
@@ -255,6 +255,16 @@ class Updated(msgspec.Struct, frozen=True):
     held: bool
 
 
+class Arranged(msgspec.Struct, frozen=True):
+    """What an answered leg said to the `flow` that it was offered: `cause` is None when it took it."""
+
+    leg_id: LegId
+    flow: Flow
+    dialog: bytes
+    held: bool
+    cause: ReleaseCause | None = None
+
+
 class Refused(msgspec.Struct, frozen=True):
     """The INVITE ended without an answer: a final response, a timeout, or our own cancelling."""
 
@@ -275,7 +285,7 @@ class MediaLost(msgspec.Struct, frozen=True):
     cause: ReleaseCause
 
 
-LegSignal: TypeAlias = Ringing | Answered | Updated | Refused | HungUp | MediaLost
+LegSignal: TypeAlias = Ringing | Answered | Updated | Arranged | Refused | HungUp | MediaLost
 SignalHandler: TypeAlias = Callable[[SessionId, LegSignal], None]
 
 
@@ -315,6 +325,13 @@ class CallEngine(Protocol):
 
     def ringback(self, session_id: SessionId, *, on: bool) -> None:
         """Let the answered origination hear ringback from the relay, or stop it."""
+        ...
+
+    def arrange(self, session_id: SessionId, leg_id: LegId, flow: Flow) -> None:
+        """Offer an answered leg another flow of audio (hold, unhold); an `Arranged` signal follows.
+
+        Whoever is on hold hears music from the relay. Two offers that cross are tried again.
+        """
         ...
 
     async def restore(self, session_id: SessionId, domain: DomainName, legs: Sequence[Leg]) -> None:

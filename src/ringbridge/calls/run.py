@@ -12,6 +12,7 @@ import structlog
 
 from ringbridge.calls.actions import (
     Action,
+    Arrange,
     Finish,
     Invite,
     Prepare,
@@ -27,7 +28,7 @@ from ringbridge.calls.outbox import Outbox
 from ringbridge.calls.ports import CallEngine, Clock, LegOrder, LegSignal
 from ringbridge.model.call import Call, Side, side_of
 from ringbridge.model.errors import CallError, Conflict
-from ringbridge.model.events import CallEvent, CallPlan, LegAnswered
+from ringbridge.model.events import CallEvent, CallPlan, HoldOrdered, LegAnswered
 from ringbridge.model.ids import LegId, NodeId
 from ringbridge.model.release import INTERNAL_ERROR, ReleaseCause, Result
 
@@ -39,6 +40,19 @@ class EndRequest(msgspec.Struct, frozen=True):
 
     by: str
     stored: asyncio.Future[None]
+
+
+class HoldRequest(msgspec.Struct, frozen=True):
+    """Hold or unhold reached the owner; `stored` is set when the order is durable, or failed when it is refused."""
+
+    name: str
+    on: bool
+    by: str
+    stored: asyncio.Future[None]
+
+
+class OrderStored(msgspec.Struct, frozen=True):
+    """An order of this call is stored and can be carried out."""
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -55,7 +69,7 @@ class Begin(msgspec.Struct, frozen=True):
     resumed: bool
 
 
-Input: TypeAlias = Begin | LegSignal | Timer | EndRequest | Stop | Deposed
+Input: TypeAlias = Begin | LegSignal | Timer | EndRequest | HoldRequest | OrderStored | Stop | Deposed
 
 
 class CallRun:
@@ -78,6 +92,7 @@ class CallRun:
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._owed: deque[Publish] = deque()
         """What is to be told once the actions before it are done."""
+        self._telling: set[asyncio.Task[None]] = set()
         self._finished = False
         self.claimed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         """Whether the call is ours: its claim is stored; or it was ours before, and its legs are restored."""
@@ -123,12 +138,26 @@ class CallRun:
                 actions = self._controller.request_end(item.by, now)
                 self._tell_when_stored(item.stored)
                 return actions
+            case HoldRequest():
+                return self._take_order(item, now)
+            case OrderStored():
+                return self._controller.order_stored(now)
             case Stop():
                 return self._controller.stop(now)
             case Deposed():
                 raise Conflict("another engine owns the call")
             case _:
                 return self._controller.on_signal(item, now)
+
+    def _take_order(self, item: HoldRequest, now: float) -> list[Action]:
+        try:
+            actions = self._controller.order_hold(item.name, on=item.on, by=item.by, now=now)
+        except CallError as refused:
+            if not item.stored.done():
+                item.stored.set_exception(refused)
+            return []
+        self._tell_when_stored(item.stored)
+        return actions
 
     def _tell_when_stored(self, told: asyncio.Future[None]) -> None:
         async def tell() -> None:
@@ -141,7 +170,9 @@ class CallRun:
             finally:
                 _answer(told, stored=False)
 
-        self._telling = asyncio.create_task(tell())
+        telling = asyncio.create_task(tell())
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
 
     # --- actions ------------------------------------------------------------------------------------------------------
 
@@ -169,21 +200,30 @@ class CallRun:
                         break
                     dialled = True  # for one is for all: they were stored together
                     self._engine.invite(self.session_id, action.leg_id)
-                case Release():
-                    self._engine.release(self.session_id, action.leg_id, action.cause)
-                case Ringback():
-                    self._engine.ringback(self.session_id, on=action.on)
-                case StartTimer() | StopTimer():
-                    self._set_timer(action)
                 case Finish():
                     self._finished = True
                 case _:
-                    assert_never(action)
+                    self._do(action)
+
+    def _do(self, action: Release | Ringback | Arrange | StartTimer | StopTimer) -> None:
+        match action:
+            case Release():
+                self._engine.release(self.session_id, action.leg_id, action.cause)
+            case Ringback():
+                self._engine.ringback(self.session_id, on=action.on)
+            case Arrange():
+                self._engine.arrange(self.session_id, action.leg_id, action.flow)
+            case StartTimer() | StopTimer():
+                self._set_timer(action)
+            case _:
+                assert_never(action)
 
     def _on_stored(self, events: Sequence[CallEvent]) -> None:
         for event in events:
             if isinstance(event, LegAnswered):
                 self._engine.acknowledge(self.session_id, event.leg_id)
+            elif isinstance(event, HoldOrdered):
+                self.put(OrderStored())
 
     async def _store(self, action: Publish) -> None:
         await self._outbox.store(action.events)
@@ -254,14 +294,17 @@ class CallRun:
             self.claimed.set_result(not self._outbox.deposed)
         self._on_over()
         while not self._inputs.empty():
-            if isinstance(item := self._inputs.get_nowait(), EndRequest):
+            item = self._inputs.get_nowait()
+            if isinstance(item, EndRequest):
                 _answer(item.stored, stored=self._finished and not self._outbox.deposed)
+            elif isinstance(item, HoldRequest):
+                _answer(item.stored, stored=False)
         self._outbox.abandon()
         await self._engine.close(self.session_id)
 
 
 def _answer(told: asyncio.Future[None], *, stored: bool) -> None:
-    """Answer a DELETE that nobody has answered yet."""
+    """Answer a wish that nobody has answered yet."""
     if told.done():
         return
     if stored:

@@ -141,16 +141,39 @@ def read_answer(body: bytes, local: Local) -> Remote:
     return _remote(description, audio, local.codecs)
 
 
-def offer_again(local: Local, codecs: Sequence[Codec]) -> Local:
-    """Return the offer for an answered leg, to go out in our re-INVITE or in the 200 to one without a body."""
-    return local.revised(replace(local, codecs=tuple(codecs), direction=Direction.SENDRECV))
+def offer_again(local: Local, codecs: Sequence[Codec], *, direction: Direction = Direction.SENDRECV) -> Local:
+    """Return the offer for an answered leg, to go out in our re-INVITE or in the 200 to one without a body.
+
+    RFC 3264 §8.4: to put the leg's party on hold, `direction` is SENDONLY (it hears music) or INACTIVE.
+    """
+    return local.revised(replace(local, codecs=tuple(codecs), direction=direction))
 
 
-def answer(body: bytes, local: Local, *, allowed: Sequence[Codec]) -> tuple[Local, Remote]:
+def read_answer_again(body: bytes, local: Local, before: Remote | None) -> Remote:
+    """Return what an answered leg took of our new offer `local`; `before` is what it told us last.
+
+    Whoever was offered no audio of ours cannot say that it would take any: then its own wish to hold, and where it
+    takes audio, stay as they were.
+
+    Raises:
+        SdpError: as `read_answer`.
+        NothingInCommon: as `read_answer`.
+    """
+    remote = read_answer(body, local)
+    if local.direction.sends or before is None:
+        return remote
+    if remote.host is None:
+        return replace(before, codecs=remote.codecs)
+    return replace(remote, direction=before.direction)
+
+
+def answer(
+    body: bytes, local: Local, *, allowed: Sequence[Codec], most: Direction = Direction.SENDRECV
+) -> tuple[Local, Remote]:
     """Return the answer to a leg's new offer, and what it says: hold, unhold, a new address, a session refresh.
 
-    `allowed` are the codecs that the other leg has; while there is none, those of `local`. Of these the answer holds
-    the ones that the offer has under the same numbers.
+    `most` is what we grant a leg that is on hold by the API. `allowed` are the codecs that the other leg has; while
+    there is none, those of `local`. Of these the answer holds the ones that the offer has under the same numbers.
 
     Raises:
         SdpError: it cannot be read.
@@ -166,7 +189,7 @@ def answer(body: bytes, local: Local, *, allowed: Sequence[Codec]) -> tuple[Loca
     new = replace(
         local,
         codecs=tuple([replace(codec, fmtp=_fmtp(codec, allowed)) for codec in remote.codecs]),
-        direction=remote.direction.mirrored,
+        direction=remote.direction.mirrored.within(most),
         before=tuple(refused[:place]),
         after=tuple(refused[place + 1 :]),
     )

@@ -46,7 +46,12 @@ class Direction(StrEnum):
         """Whether who wrote it takes media."""
         return self in {Direction.SENDRECV, Direction.RECVONLY}
 
+    def within(self, most: Direction) -> Direction:
+        """Return this, cut down to what `most` allows either way."""
+        return _BY_WAYS[self.sends and most.sends, self.receives and most.receives]
 
+
+_BY_WAYS: Final = {(direction.sends, direction.receives): direction for direction in Direction}
 _MIRRORED: Final = {Direction.SENDONLY: Direction.RECVONLY, Direction.RECVONLY: Direction.SENDONLY}
 _DIRECTIONS: Final = {direction.value: direction for direction in Direction}
 

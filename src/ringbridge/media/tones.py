@@ -30,6 +30,25 @@ RINGBACK: Final = {
 """Ringback by country: ITU-T E.180 Supplement 2; `eu` is what most of the continent uses."""
 
 
+HOLD: Final = (523.25, 659.25, 783.99, 659.25, 587.33, 698.46, 880.0, 698.46)
+"""Hold music: an arpeggio of two chords, one note every half second, in hertz. Whoever waits knows that the line is up.
+
+Our own, so that nobody's licence is needed; quieter than ringback (`HOLD_PEAK`), since one hears it for longer.
+"""
+HOLD_PEAK: Final = 3000
+_NOTE_S: Final = 0.5
+
+
+def hold_music() -> array[int]:
+    """Return one round of the hold music as samples; each note fades, so that it repeats without a click."""
+    count = round(_NOTE_S * SAMPLE_RATE)
+    samples = array("h")
+    for note_hz in HOLD:
+        tone = sine((note_hz,), count, peak=HOLD_PEAK)
+        samples.extend(round(sample * (1 - index / count)) for index, sample in enumerate(tone))
+    return samples
+
+
 def cadence(tone: Cadence) -> array[int]:
     """Return one period of a cadence as samples; it repeats without a click."""
     samples = array("h")

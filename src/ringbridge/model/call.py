@@ -8,7 +8,7 @@ orig-ringing           a phone of the first leg rings
 orig-answered          the first leg is up; the second is being dialled
 term-ringing           a phone of the second leg rings
 connected              both are up and joined
-held                   joined, and one party put the other on hold
+held                   joined, and one party put the other on hold, by the API or at its phone
 ended                  over; `release` says why
 barred                 never was: DELETE came before the POST (contract §3)
 
@@ -33,17 +33,23 @@ from ringbridge.model.events import (
     CallRequest,
     CallRequested,
     EndRequested,
+    Flow,
+    HoldOrdered,
     LegAnswered,
     LegInvited,
     LegReleased,
     LegRinging,
     LegUpdated,
+    OrderDone,
     Target,
 )
 from ringbridge.model.ids import CallId, DomainName, LegId, NodeId, SessionId, UserName
 from ringbridge.model.release import ReleaseCause
 
 replace = msgspec.structs.replace
+
+MOST_ORDERS = 50
+"""How many orders a call remembers; who toggles hold for hours is told of the last ones."""
 
 
 class CallState(StrEnum):
@@ -105,11 +111,33 @@ class Leg(msgspec.Struct, frozen=True, omit_defaults=True):
     codec: str = ""
     remote_media: str = ""
     held: bool = False
+    """Its party put us on hold at its phone."""
+    flow: Flow = Flow.TALK
     cause: ReleaseCause | None = None
 
     @property
     def side(self) -> Side:
         return side_of(self.leg_id)
+
+
+class OrderKind(StrEnum):
+    """What can be asked of a call that is up."""
+
+    HOLD = "hold"
+    UNHOLD = "unhold"
+
+
+class Order(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What somebody asked of a call by the API, for the party of `leg_id`, and what became of it."""
+
+    kind: OrderKind
+    leg_id: LegId
+    by: str
+    at: float
+    ended_at: float = 0.0
+    """0 while it is under way."""
+    cause: ReleaseCause | None = None
+    """Why it was not carried out."""
 
 
 class Call(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -135,6 +163,8 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True):
     ended_at: float = 0.0
     ended_by: str = ""
     release: ReleaseCause | None = None
+    orders: tuple[Order, ...] = ()
+    """Oldest first, at most `MOST_ORDERS`; only the last can be under way."""
     end_requested_by: str = ""
     ending: ReleaseCause | None = None
     """Why it is being ended, while legs are still being cancelled."""
@@ -144,6 +174,11 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def is_over(self) -> bool:
         return self.state in OVER
+
+    @property
+    def order(self) -> Order | None:
+        """The order that is under way."""
+        return self.orders[-1] if self.orders and not self.orders[-1].ended_at else None
 
     def leg(self, leg_id: LegId) -> Leg | None:
         for leg in self.legs:
@@ -206,8 +241,9 @@ def _updated(call: Call, event: LegUpdated) -> Call:
     leg = call.leg(event.leg_id)
     if leg is None or leg.state is LegState.RELEASED:
         return call
-    call = _with_leg(call, replace(leg, dialog=event.dialog, held=event.held))
-    held = any(one.held for one in call.legs if one.state is LegState.ANSWERED)
+    call = _with_leg(call, replace(leg, dialog=event.dialog, held=event.held, flow=event.flow))
+    up = [one for one in call.legs if one.state is LegState.ANSWERED]
+    held = any(one.held or one.flow is not Flow.TALK for one in up)
     if held and call.state is CallState.CONNECTED:
         return replace(call, state=CallState.HELD, held_since=event.at)
     if not held and call.state is CallState.HELD:
@@ -220,6 +256,30 @@ def _released(call: Call, event: LegReleased) -> Call:
     if leg is None or leg.state is LegState.RELEASED:
         return call
     return _with_leg(call, replace(leg, state=LegState.RELEASED, released_at=event.at, cause=event.cause, dialog=b""))
+
+
+def _leg_changed(call: Call, event: LegRinging | LegAnswered | LegUpdated | LegReleased) -> Call:
+    match event:
+        case LegRinging():
+            return _rung(call, event)
+        case LegAnswered():
+            return _answered(call, event)
+        case LegUpdated():
+            return _updated(call, event)
+        case LegReleased():
+            return _released(call, event)
+
+
+def _order_changed(call: Call, event: HoldOrdered | OrderDone) -> Call:
+    match event:
+        case HoldOrdered():
+            kind = OrderKind.HOLD if event.on else OrderKind.UNHOLD
+            order = Order(kind, event.leg_id, event.by, event.at)
+            return replace(call, orders=(*call.orders, order)[-MOST_ORDERS:])
+        case OrderDone():
+            if call.order is None:
+                return call
+            return replace(call, orders=(*call.orders[:-1], replace(call.order, ended_at=event.at, cause=event.cause)))
 
 
 def _ended(call: Call, event: CallEnded) -> Call:
@@ -292,14 +352,10 @@ def _go_on(call: Call, event: CallEvent) -> Call:
                 invited_at=event.at,
             )
             return replace(call, legs=(*call.legs, leg))
-        case LegRinging():
-            return _rung(call, event)
-        case LegAnswered():
-            return _answered(call, event)
-        case LegUpdated():
-            return _updated(call, event)
-        case LegReleased():
-            return _released(call, event)
+        case LegRinging() | LegAnswered() | LegUpdated() | LegReleased():
+            return _leg_changed(call, event)
+        case HoldOrdered() | OrderDone():
+            return _order_changed(call, event)
         case EndRequested():
             return replace(call, end_requested_by=event.by)
         case CallEnding():

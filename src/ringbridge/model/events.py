@@ -8,12 +8,23 @@ epoch seconds. `dialog` is the call engine's own state of one leg, opaque to eve
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import TypeAlias
 
 import msgspec
 
 from ringbridge.model.ids import CallId, DomainName, LegId, NodeId, SessionId, UserName
 from ringbridge.model.release import ReleaseCause
+
+
+class Flow(StrEnum):
+    """Which way an answered leg's audio goes, as far as we decide it; its party may hold on top of that."""
+
+    TALK = "talk"
+    MUSIC = "music"
+    """On hold: it hears hold music and is not heard."""
+    SILENT = "silent"
+    """Its party holds the other: nothing either way."""
 
 
 class CallerId(msgspec.Struct, frozen=True):
@@ -164,6 +175,7 @@ class LegUpdated(msgspec.Struct, frozen=True, tag="leg-updated"):
     dialog: bytes
     at: float
     held: bool = False
+    flow: Flow = Flow.TALK
 
 
 class LegReleased(msgspec.Struct, frozen=True, tag="leg-released"):
@@ -172,6 +184,22 @@ class LegReleased(msgspec.Struct, frozen=True, tag="leg-released"):
     leg_id: LegId
     cause: ReleaseCause
     at: float
+
+
+class HoldOrdered(msgspec.Struct, frozen=True, tag="hold-ordered"):
+    """Somebody asked by the API that `leg_id` hold the other party (`on`), or take it back. Stored before any offer."""
+
+    leg_id: LegId
+    on: bool
+    by: str
+    at: float
+
+
+class OrderDone(msgspec.Struct, frozen=True, tag="order-done"):
+    """The last order was carried out; or it was not, and `cause` says why."""
+
+    at: float
+    cause: ReleaseCause | None = None
 
 
 class EndRequested(msgspec.Struct, frozen=True, tag="end-requested"):
@@ -206,6 +234,8 @@ CallEvent: TypeAlias = (
     | LegAnswered
     | LegUpdated
     | LegReleased
+    | HoldOrdered
+    | OrderDone
     | EndRequested
     | CallEnding
     | CallEnded

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from ringbridge.model.call import Call, Leg, LegState
+from ringbridge.model.call import Call, Leg, LegState, Order, side_of
 from ringbridge.model.release import ReleaseCause
 
 
@@ -20,7 +20,10 @@ class Step(StrEnum):
     ANSWERED = "answered"
     ACK = "ack"
     JOINED = "joined"
+    ORDERED = "ordered"
     HELD = "held"
+    DONE = "done"
+    REFUSED = "refused"
     RELEASED = "released"
     ENDED = "ended"
 
@@ -72,6 +75,16 @@ def _of_call(call: Call) -> list[tuple[float, Step, str]]:
     ]
 
 
+def _of_order(order: Order) -> list[tuple[float, Step, str]]:
+    kind = order.kind.value
+    if order.cause is not None:
+        return [
+            (order.at, Step.ORDERED, f"{kind}, {order.by}"),
+            (order.ended_at, Step.REFUSED, cause_text(order.cause)),
+        ]
+    return [(order.at, Step.ORDERED, f"{kind}, {order.by}"), (order.ended_at, Step.DONE, kind)]
+
+
 def ladder(call: Call) -> list[Rung]:
     """Return the steps of `call` in the order in which they happened; what has not happened is not there."""
     start = call.requested_at
@@ -80,6 +93,12 @@ def ladder(call: Call) -> list[Rung]:
         rungs += [
             Rung(at, round((at - start) * 1000, 3), step, leg.side.value, leg.leg_id, text)
             for at, step, text in _of_leg(leg)
+            if at
+        ]
+    for order in call.orders:
+        rungs += [
+            Rung(at, round((at - start) * 1000, 3), step, side_of(order.leg_id).value, order.leg_id, text)
+            for at, step, text in _of_order(order)
             if at
         ]
     rungs.sort(key=lambda rung: (rung.at, _ORDER[rung.step], rung.leg_id))

@@ -1,0 +1,65 @@
+"""Orders to the node that runs a call, and its answers: the bytes of request-reply over the bus."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from ringbridge.model.errors import CallError, Refusal
+
+
+class EndCommand(msgspec.Struct, frozen=True, tag="end"):
+    """End a call that the receiving node owns."""
+
+    domain: str
+    call_id: str
+    by: str
+
+
+class HoldCommand(msgspec.Struct, frozen=True, tag="hold"):
+    """Let the party that `name` of the call stands for hold the other, or (`on` is false) take it back."""
+
+    domain: str
+    call_id: str
+    by: str
+    name: str
+    on: bool
+
+
+Command: TypeAlias = EndCommand | HoldCommand
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Why the owner does not do it: what the API answers with 409."""
+
+    code: str
+    message: str
+
+
+class CommandAnswer(msgspec.Struct, frozen=True):
+    """`running` is false when the node does not run the call (any more); else the order is stored, or `refused`."""
+
+    running: bool
+    refused: Refused | None = None
+
+    def check(self) -> bool:
+        """Return whether the order is stored; false means: look again who runs the call.
+
+        Raises:
+            CallError: the owner refused it.
+        """
+        if self.refused is not None:
+            raise CallError(Refusal.CONFLICT, self.refused.code, self.refused.message)
+        return self.running
+
+
+_encoder = msgspec.msgpack.Encoder()
+encode_command = _encoder.encode
+decode_command: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+decode_answer = msgspec.msgpack.Decoder(CommandAnswer).decode
+
+
+def encode_answer(answer: CommandAnswer) -> bytes:
+    """Return the bytes of an owner's answer."""
+    return _encoder.encode(answer)

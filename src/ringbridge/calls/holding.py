@@ -1,0 +1,137 @@
+"""Hold and unhold, for the party of one leg: the other hears music and is not heard (RFC 3264 §8.4, RFC 3725 §10).
+
+The theory. An order is stored before any phone is asked, so a crash in between resumes it. Then one leg at a time is
+offered what it should have, the other party's first, until both have it:
+
+    hold      other party: MUSIC, asker: SILENT        unhold      other party: TALK, asker: TALK
+
+`proceed` looks only at how the legs stand, so it is the next step, and the first, and the one after a restart. A phone
+that refuses ends the order with its cause and everything else stays as it is, but for one: an asker whose phone will
+not be silent still holds, since the other party neither hears nor is heard by then.
+
+A phone that holds by itself (`Leg.held`) is none of this: it alone can take that back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ringbridge.calls.actions import Action, Arrange
+from ringbridge.calls.ports import Arranged
+from ringbridge.calls.story import Story
+from ringbridge.model.call import Call, Leg, LegState, Order, OrderKind, Side
+from ringbridge.model.errors import CallError, Refusal
+from ringbridge.model.events import Flow, HoldOrdered, LegUpdated, OrderDone
+from ringbridge.model.ids import LegId
+
+HELD = {OrderKind.HOLD: (Flow.MUSIC, Flow.SILENT), OrderKind.UNHOLD: (Flow.TALK, Flow.TALK)}
+"""What the other party has in the end, and what the asker has."""
+
+
+def conflict(code: str, message: str) -> CallError:
+    """Return the refusal of an order that the call's state does not allow."""
+    return CallError(Refusal.CONFLICT, code, message)
+
+
+def asking_leg(call: Call, name: str) -> LegId:
+    """Return the leg whose party asks for something, told by the `name` that the call was asked for by.
+
+    A leg's own id stands for that leg; any other name of the call for its user, who is called first (`origination`)
+    unless the second leg alone is theirs.
+
+    Raises:
+        CallError: no phone of theirs is in the call.
+    """
+    for leg in call.legs:
+        if name == leg.sip_call_id:
+            return leg.leg_id
+    mine = call.plan.origination_user if call.plan else ""
+    up = [call.answered(side) for side in Side]
+    theirs = [leg for leg in up if leg is not None and leg.target.user == call.user]
+    first = call.answered(Side.ORIGINATION)
+    if mine not in ("", call.user) and theirs:
+        return theirs[0].leg_id
+    if first is None:
+        raise conflict("call-not-connected", f"the call is {call.state.value}: both parties have to be connected first")
+    return first.leg_id
+
+
+def check_up(call: Call, leg_id: LegId) -> tuple[Leg, Leg]:
+    """Return the asker's leg and the other party's, both up and free for an order.
+
+    Raises:
+        CallError: they are not.
+    """
+    asker = call.leg(leg_id)
+    if not call.joined_at:
+        raise conflict("call-not-connected", f"the call is {call.state.value}: both parties have to be connected first")
+    if asker is None or asker.state is not LegState.ANSWERED:
+        raise conflict("party-left", "the party that this is asked for is not in the call any more")
+    other = call.answered(asker.side.other)
+    if call.order is not None or other is None:
+        raise conflict("order-under-way", "the call is still carrying out an earlier order; try again")
+    return asker, other
+
+
+def order_hold(story: Story, leg_id: LegId, *, on: bool, by: str, now: float) -> list[Action]:
+    """Take the order that the party of `leg_id` hold the other, or take it back; nothing to do is a success.
+
+    Raises:
+        CallError: the state of the call does not allow it; nothing was done.
+    """
+    call = story.call
+    kind = OrderKind.HOLD if on else OrderKind.UNHOLD
+    under_way = call.order
+    if under_way is not None and (under_way.kind, under_way.leg_id) == (kind, leg_id):
+        return []
+    asker, other = check_up(call, leg_id)
+    flows = (other.flow, asker.flow)
+    if on and asker.flow is Flow.MUSIC:
+        raise conflict("held-by-other-party", "the other party holds this call, so this one cannot")
+    if not on and flows == (Flow.SILENT, Flow.MUSIC):
+        raise conflict("held-by-other-party", "the other party holds this call: it alone can take that back")
+    if not on and flows == (Flow.TALK, Flow.TALK) and (asker.held or other.held):
+        raise conflict("held-at-phone", "the call was put on hold at a phone, and can only be taken back there")
+    if all(wanted is leg.flow for leg, wanted in _wanted(call, kind, leg_id)) or (on and other.flow is Flow.MUSIC):
+        return []
+    story.record(HoldOrdered(leg_id, on, by, now))
+    return story.flush()
+
+
+def proceed(story: Story, order: Order, now: float) -> list[Action]:
+    """Take the next step of an order that is stored; the last one is to say that it is done."""
+    for leg, flow in _wanted(story.call, order.kind, order.leg_id):
+        if leg.flow is not flow:
+            return [Arrange(leg.leg_id, flow)]
+    story.record(OrderDone(now))
+    return story.flush()
+
+
+def on_arranged(story: Story, signal: Arranged, now: float) -> list[Action]:
+    """Go on by what a leg said to its offer."""
+    leg = story.call.leg(signal.leg_id)
+    order = story.call.order
+    if leg is None or leg.state is not LegState.ANSWERED:
+        return []
+    if signal.cause is None:
+        story.record(LegUpdated(leg.leg_id, signal.dialog, now, signal.held, signal.flow))
+    if order is None or order.kind not in HELD:
+        return story.flush()
+    if signal.cause is None:
+        return [*story.flush(), *proceed(story, order, now)]
+    still_holds = order.kind is OrderKind.HOLD and leg.leg_id == order.leg_id
+    story.record(OrderDone(now, None if still_holds else signal.cause))
+    return story.flush()
+
+
+def _wanted(call: Call, kind: OrderKind, leg_id: LegId) -> Iterator[tuple[Leg, Flow]]:
+    """Return the legs that are up, the other party's first, each with what it should have."""
+    asker = call.leg(leg_id)
+    if asker is None:
+        return
+    for_other, for_asker = HELD[kind]
+    other = call.answered(asker.side.other)
+    if other is not None:
+        yield other, for_other
+    if asker.state is LegState.ANSWERED:
+        yield asker, for_asker

@@ -1,0 +1,126 @@
+"""Orders to calls over HTTP, carried out by a real owner with virtual phones (contract §3)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from ringbridge.adapters.memory_engine import MemoryEngine
+from ringbridge.adapters.memory_phones import RINGS, MemoryPhones, Script
+from ringbridge.calls.owner import Owner
+from ringbridge.model.call import CallState
+from ringbridge.model.ids import CallId, DomainName
+from tests.api.world import CALLS, NODE, World, order
+
+ONE = f"{CALLS}/click-1"
+
+
+@pytest.fixture
+async def phones(world: World) -> AsyncIterator[MemoryPhones]:
+    """The phones that an engine of the world rings."""
+    phones = MemoryPhones(world.clock)
+    engine = MemoryEngine(phones)
+    owner = Owner(node=NODE, bus=world.bus, store=world.store, engine=engine, clock=world.clock)
+    await owner.start()
+    yield phones
+    await owner.stop()
+
+
+async def in_state(world: World, state: CallState, call_id: str = "click-1") -> None:
+    """Return once the local copy shows the call in `state`."""
+    async with asyncio.timeout(5):
+        while True:
+            call = await world.store.call(DomainName("demo"), CallId(call_id))
+            if call is not None and call.state is state:
+                return
+            await asyncio.sleep(0.005)
+
+
+async def connected(world: World, client: httpx.AsyncClient) -> None:
+    assert (await client.post(CALLS, json=order())).status_code == 202
+    await in_state(world, CallState.CONNECTED)
+
+
+async def ordered(client: httpx.AsyncClient) -> dict[str, Any]:
+    """Return the call once its last order has been carried out, or was not."""
+    async with asyncio.timeout(5):
+        while True:
+            call: dict[str, Any] = (await client.get(ONE)).json()
+            if call["call-order"] is not None and call["call-order"]["done-datetime"]:
+                return call
+            await asyncio.sleep(0.005)
+
+
+async def test_hold_and_unhold_answer_202_and_show(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones
+) -> None:
+    await connected(world, client)
+    answer = await client.patch(f"{ONE}/hold")
+    assert (answer.status_code, answer.json()) == (202, {"code": 202, "message": "Accepted", "call-id": "click-1"})
+    await in_state(world, CallState.HELD)
+    call = (await client.get(ONE)).json()
+    assert (call["call-state"], call["call-order"]["action"]) == ("held", "hold")
+    assert call["call-order"]["by"].startswith("key ")
+    assert (await client.patch(f"{ONE}/unhold", json={})).status_code == 202
+    await in_state(world, CallState.CONNECTED)
+    assert [leg["flow"] for leg in (await client.get(ONE)).json()["call-legs"]] == ["talk", "talk"]
+    assert len(phones.busy()) == 2
+
+
+@pytest.mark.parametrize("verb", ["hold", "unhold"])
+@pytest.mark.usefixtures("phones")
+async def test_an_unknown_call_is_404(client: httpx.AsyncClient, verb: str) -> None:
+    assert (await client.patch(f"{ONE}/{verb}")).status_code == 404
+    assert (await client.patch(f"{CALLS}/%0d%0a/{verb}")).status_code == 404
+
+
+async def test_another_users_call_is_404(world: World, client: httpx.AsyncClient, phones: MemoryPhones) -> None:
+    await connected(world, client)
+    async with world.client(world.other_user_key) as other:
+        answer = await other.patch(f"{CALLS.replace('1001', '1002')}/click-1/hold")
+        assert answer.status_code == 404
+        assert (await other.patch(f"{ONE}/hold")).status_code == 403
+    assert all(phone.offers == [] for phone in phones.busy())
+
+
+async def test_a_call_that_still_rings_is_409(world: World, client: httpx.AsyncClient, phones: MemoryPhones) -> None:
+    phones.default = RINGS
+    await client.post(CALLS, json=order())
+    await in_state(world, CallState.ORIG_RINGING)
+    answer = await client.patch(f"{ONE}/hold")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (409, "call-not-connected")
+
+
+async def test_a_call_that_nobody_has_claimed_is_409(client: httpx.AsyncClient) -> None:
+    await client.post(CALLS, json=order(synchronous="yes"))
+    answer = await client.patch(f"{ONE}/hold")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (409, "call-not-connected")
+
+
+async def test_a_call_that_is_over_is_409(world: World, client: httpx.AsyncClient, phones: MemoryPhones) -> None:
+    await connected(world, client)
+    phones.busy()[0].hang_up()
+    await in_state(world, CallState.ENDED)
+    answer = await client.patch(f"{ONE}/hold")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (409, "call-ended")
+
+
+async def test_a_phone_that_refuses_is_told_of(world: World, client: httpx.AsyncClient, phones: MemoryPhones) -> None:
+    phones.default = Script(offer_status=488)
+    await connected(world, client)
+    assert (await client.patch(f"{ONE}/hold")).status_code == 202
+    call = await ordered(client)
+    assert call["call-state"] == "connected"
+    assert call["call-order"]["release-cause"] == {"result": "failed", "reason": "sip-488", "sip-status": 488}
+
+
+async def test_without_the_owner_it_is_503(world: World, client: httpx.AsyncClient, phones: MemoryPhones) -> None:
+    await connected(world, client)
+    del world.hub.handlers[NODE]
+    answer = await client.patch(f"{ONE}/hold")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (503, "owner-away")
+    assert all(phone.offers == [] for phone in phones.busy())
