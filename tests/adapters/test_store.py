@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from ringbridge.adapters.store_batch import LegName, LocationChange, Offset, Rec
 from ringbridge.calls.ports import Store
 from ringbridge.model.call import Call, CallState, fold
 from ringbridge.model.cdr import cdr_of
+from ringbridge.model.dial_plan import Dialling
 from ringbridge.model.directory import (
     ApiKey,
     Connection,
@@ -144,6 +146,23 @@ async def test_locations_come_best_first_and_run_out(store: ReplicaStore, clock:
     assert "sip:best@a" not in [one.contact for one in await store.locations(DOMAIN, "1001")]
     await store.apply(StoreBatch(locations=[LocationChange(DOMAIN, "1001", contact_digest("sip:new@a"), None)]))
     assert [one.contact for one in await store.locations(DOMAIN, "1001")] == ["sip:old@a", "sip:last@a"]
+
+
+async def test_a_dial_plan_follows_its_rules(store: ReplicaStore) -> None:
+    call = Dialling(f"sip:4531@{DOMAIN}", f"sip:1001@{DOMAIN}", "call", datetime(2026, 11, 25, tzinfo=UTC))
+
+    async def chosen() -> str | None:
+        found = (await store.dial_plan(DOMAIN, "plan")).choose(call)
+        return found.rule.dialrule if found else None
+
+    assert await chosen() is None
+    wide, narrow = DialRule(DOMAIN, "plan", "wide", "sip:45*@*"), DialRule(DOMAIN, "plan", "narrow", "sip:4531@*")
+    await store.apply(put(wide))
+    assert await chosen() == "wide"
+    await store.apply(put(narrow, DialRule(DOMAIN, "another", "no", "sip:4531@*")))
+    assert await chosen() == "narrow"
+    await store.apply(StoreBatch(records=[RecordChange("dialrule", narrow.key, None)]))
+    assert await chosen() == "wide"
 
 
 async def test_a_call_has_three_names(store: ReplicaStore) -> None:

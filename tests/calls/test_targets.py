@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ringbridge.calls.targets import connection_target, device_target
-from ringbridge.model.directory import Connection, Device, PhoneNumber, User
+from ringbridge.calls.found import connection_target, device_target
+from ringbridge.model.directory import Connection, Device, Domain, PhoneNumber, User
 from ringbridge.model.errors import Refusal
-from ringbridge.model.events import CallPlan
+from ringbridge.model.events import CallerId, CallPlan
 from tests.calls.samples import DOMAIN
 from tests.calls.tenants import OFFICE_KEY, Tenant, dial_rule, location
 
@@ -172,19 +172,130 @@ async def test_a_rule_may_hide_the_caller() -> None:
 @pytest.mark.parametrize(
     ("application", "parameter", "code"),
     [
-        ("hangup", "", "barred-by-dial-rule"),
-        ("available-number", "", "barred-by-dial-rule"),
+        ("to-connection-add-header", "trunk;Via: x", "bad-header"),
+        ("to-connection-add-header", "trunk", "bad-header"),
+        ("to-connection-or-user-no-failover", "off", "no-connection"),
+        ("to-connection-or-user-no-failover", "nowhere", "unknown-user"),
         ("to-connection", "nowhere", "no-connection"),
         ("to-connection", "off", "no-connection"),
         ("to-user", "", "unknown-user"),
         ("to-single-device", "nobody", "unknown-device"),
         ("to-conference", "", "application-not-supported"),
+        ("to-voicemail", "", "application-not-supported"),
+        ("to-user-add-header", "", "application-not-supported"),
     ],
 )
 async def test_a_rule_that_leads_nowhere_refuses_the_call(application: str, parameter: str, code: str) -> None:
     tenant = Tenant().with_rules(dial_rule("sip:45*@*", application, dial_rule_parameter=parameter))
     refusal = await tenant.refused(call_term_user="4531234567")
     assert [(fault.field, fault.code) for fault in refusal.faults] == [("call-term-user", code)]
+    assert "dial rule sip:45*@* of plan demo.example" in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("application", "status", "code"),
+    [
+        ("hangup", Refusal.FORBIDDEN, "barred-by-dial-rule"),
+        ("available-number", Refusal.NOT_FOUND, "available-number"),
+    ],
+)
+async def test_a_rule_may_refuse_a_number(application: str, status: Refusal, code: str) -> None:
+    refusal = await Tenant().with_rules(dial_rule("sip:45*@*", application)).refused(call_term_user="4531234567")
+    assert (refusal.refusal, refusal.code) == (status, code)
+    assert "dial rule sip:45*@* of plan demo.example" in refusal.message
+
+
+async def test_a_rule_may_add_a_header() -> None:
+    rule = dial_rule("sip:45*@*", "to-connection-add-header", dial_rule_parameter="trunk; X-Account: [*];a=1")
+    plan = await Tenant().with_rules(rule).plan(call_term_user="4531234567")
+    assert plan.termination[0].headers == (("X-Account", "31234567;a=1"),)
+    assert plan.termination[0].connection == "trunk"
+
+
+async def test_a_rule_may_let_it_ring_for_as_long_as_it_likes() -> None:
+    tenant = Tenant().with_rules(
+        dial_rule("sip:45*@*", "to-connection-no-timeout", dial_rule_parameter="trunk"),
+        dial_rule("sip:46*@*", "to-connection-add-header-no-timeout", dial_rule_parameter="trunk;X-A: 1"),
+        dial_rule("sip:47*@*", "to-connection", dial_rule_parameter="trunk"),
+    )
+    for call_id, dialled, timeout_s in (("a", "451", 14_400.0), ("b", "461", 14_400.0), ("c", "471", 60.0)):
+        assert (await tenant.plan(call_id=call_id, call_term_user=dialled)).termination_ring_timeout_s == timeout_s
+
+
+async def test_a_rule_may_force_the_users_own_caller_id() -> None:
+    application = "to-connection-add-header-force-caller-id"
+    tenant = Tenant().with_rules(dial_rule("sip:45*@*", application, dial_rule_parameter="trunk;X-A: 1"))
+    plan = await tenant.plan(call_term_user="4531234567", caller_id_number="+4570101020")
+    assert plan.termination_caller_id.number == "+4570101010"
+
+
+async def test_a_rule_leads_to_a_connection_or_to_a_user() -> None:
+    application = "to-connection-or-user-no-failover"
+    user = {"dial_rule_translation_destination_user": "1002"}
+    tenant = Tenant().with_rules(
+        dial_rule("sip:45*@*", application, dial_rule_parameter="trunk", **user),
+        dial_rule("sip:46*@*", application, dial_rule_parameter="1002@demo.example", **user),
+    )
+    assert (await tenant.plan(call_id="a", call_term_user="451")).termination[0].connection == "trunk"
+    assert terminations(await tenant.plan(call_id="b", call_term_user="461")) == ["1002"]
+
+
+async def test_a_rule_changes_what_the_other_side_sees() -> None:
+    rule = dial_rule(
+        "sip:45*@*",
+        "to-connection",
+        dial_rule_parameter="trunk",
+        dial_rule_translation_source_name="Sales",
+        dial_rule_translation_source_user="+4570109999",
+        dial_rule_translation_source_host="pbx.example",
+    )
+    plan = await Tenant().with_rules(rule).plan(call_term_user="4531234567")
+    assert plan.termination_caller_id == CallerId("+4570109999", "Sales", "pbx.example")
+    assert plan.origination_caller_id == CallerId("+4570101010", "Ann")
+
+
+async def test_a_rule_without_a_source_user_hides_the_caller() -> None:
+    rule = dial_rule(
+        "sip:45*@*", "to-connection", dial_rule_parameter="trunk", dial_rule_translation_source_user="<Null>"
+    )
+    assert (await Tenant().with_rules(rule).plan(call_term_user="451")).termination_caller_id.number == "anonymous"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"dial_rule_translation_destination_user": "45 [*];user=phone"},
+        {"dial_rule_translation_destination_user": "[*]@other"},
+        {"dial_rule_translation_destination_host": "gw example"},
+        {"dial_rule_translation_source_user": "<sip:x>"},
+        {"dial_rule_translation_source_host": "a/b"},
+        {"dial_rule_translation_source_name": "a\r\nX: y"},
+    ],
+)
+async def test_a_translation_never_reaches_a_message_unchecked(fields: dict[str, str]) -> None:
+    tenant = Tenant().with_rules(dial_rule("sip:45*@*", "to-connection", dial_rule_parameter="trunk", **fields))
+    assert (await tenant.refused(call_term_user="4531234567")).code == "bad-translation"
+
+
+async def test_rules_hold_by_the_clock_of_who_calls() -> None:
+    """START is a Monday, 13:46:40 UTC."""
+    zones = {"dial_rule_matching_start_time": "14:00", "dial_rule_matching_end_time": "15:00"}
+    tenant = Tenant().with_rules(
+        dial_rule("sip:45*@*", "to-user", dial_rule_translation_destination_user="1002", **zones),
+        dial_rule("sip:4*@*", "to-connection", dial_rule_parameter="trunk"),
+    )
+    assert (await tenant.plan(call_id="utc", call_term_user="451")).termination[0].connection == "trunk"
+    tenant.store.put(Domain(domain=DOMAIN, caller_id_number="+4570101000", time_zone="Europe/Copenhagen"))
+    assert terminations(await tenant.plan(call_id="domain", call_term_user="451")) == ["1002"]
+    tenant.store.put(User(domain=DOMAIN, user="1001", time_zone="America/New_York"))
+    assert (await tenant.plan(call_id="user", call_term_user="451")).termination[0].connection == "trunk"
+
+
+async def test_a_number_of_the_domain_goes_before_a_wider_rule_and_after_its_own() -> None:
+    tenant = Tenant().with_rules(dial_rule("sip:45*@*", "to-connection", dial_rule_parameter="trunk"))
+    assert terminations(await tenant.plan(call_id="a", call_term_user="4570101021")) == ["1002"]
+    tenant.with_rules(dial_rule("sip:4570101021@*", "to-user", dial_rule_translation_destination_user="1001"))
+    assert terminations(await tenant.plan(call_id="b", call_term_user="4570101021")) == ["1001", "1001_mobile"]
 
 
 async def test_the_requested_application_picks_the_rule() -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringbridge.model.dial_rules import Destination, Match, check_pattern, match, translate
-from ringbridge.model.directory import DialRule
+from ringbridge.model.dial_patterns import check_pattern
+from ringbridge.model.dial_plan import Dialling, DialPlan
+from ringbridge.model.dial_rules import Destination, Match, Shown, rule_of, translate
+from ringbridge.model.directory import DialRule, PhoneNumber
 from tests.calls.samples import DOMAIN
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
 def rule(pattern: str, name: str = "", **fields: str) -> DialRule:
@@ -21,6 +27,9 @@ def rule(pattern: str, name: str = "", **fields: str) -> DialRule:
         "parameter": "dial_rule_parameter",
         "user": "dial_rule_translation_destination_user",
         "host": "dial_rule_translation_destination_host",
+        "source_name": "dial_rule_translation_source_name",
+        "source_user": "dial_rule_translation_source_user",
+        "source_host": "dial_rule_translation_source_host",
     }
     return DialRule(
         domain=DOMAIN,
@@ -32,12 +41,8 @@ def rule(pattern: str, name: str = "", **fields: str) -> DialRule:
 
 
 def found(rules: list[DialRule], dialled: str, *, source: str = "1001", application: str = "call") -> Match | None:
-    return match(
-        rules,
-        to_uri=f"sip:{dialled}@{DOMAIN}",
-        from_uri=f"sip:{source}@{DOMAIN}",
-        application=application,
-    )
+    call = Dialling(f"sip:{dialled}@{DOMAIN}", f"sip:{source}@{DOMAIN}", application, NOON)
+    return DialPlan(rules).choose(call)
 
 
 def taken(rules: list[DialRule], dialled: str, *, source: str = "1001", application: str = "call") -> str | None:
@@ -182,6 +187,8 @@ def test_a_translation_fills_in_what_the_wildcard_matched() -> None:
         user="4531234567",
         host=f"gw.{DOMAIN}",
         pattern="sip:9*@*",
+        rule="sip:9*@*",
+        plan=DOMAIN,
     )
 
 
@@ -199,6 +206,40 @@ def test_a_translation_fills_in_what_the_wildcard_matched() -> None:
 )
 def test_a_destination_is_translated(pattern: str, template: str, dialled: str, user: str) -> None:
     assert sent_to(rule(pattern, user=template), dialled).user == user
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({}, Shown()),
+        ({"source_user": "45[*]"}, Shown(user="45001")),
+        ({"source_user": "+4570101000", "source_name": "Sales <OwnDomain>"}, Shown(f"Sales {DOMAIN}", "+4570101000")),
+        ({"source_name": "<Null>", "source_user": "<Null>"}, Shown("", "")),
+        ({"source_host": "gw.<OwnDomain>"}, Shown(host=f"gw.{DOMAIN}")),
+        ({"source_name": "", "source_user": "[*]", "source_host": "[*]"}, Shown()),
+    ],
+)
+def test_a_source_is_translated(fields: dict[str, str], shown: Shown) -> None:
+    assert sent_to(rule("sip:9*@*", source="sip:1*@*", **fields), "91").shown == shown
+
+
+def test_a_rule_may_send_a_number_to_nobody_in_particular() -> None:
+    assert sent_to(rule("sip:9*@*", user="<Null>"), "91").user == ""
+
+
+def test_a_rule_without_an_application_rings_a_user() -> None:
+    assert sent_to(rule("sip:9*@*", application=""), "91").application == "to-user"
+
+
+def test_a_phone_number_stands_for_a_rule() -> None:
+    number = PhoneNumber(DOMAIN, "4570101021", user="1002")
+    assert sent_to(rule_of(number), "4570101021").user == "1002"
+    sent = sent_to(
+        rule_of(msgspec.structs.replace(number, dial_rule_translation_destination_user="1003")), "4570101021"
+    )
+    assert sent.user == "1003"
+    assert found([rule_of(msgspec.structs.replace(number, enabled="no"))], "4570101021") is None
+    assert taken([rule("sip:45*@*"), rule_of(number)], "+4570101021") == "4570101021"
 
 
 def test_a_host_is_left_alone_unless_the_rule_names_one() -> None:

@@ -10,6 +10,7 @@ from ringbridge.adapters.store_batch import Offset, StoreBatch
 from ringbridge.calls.ports import CallPage, Clock
 from ringbridge.model.call import Call
 from ringbridge.model.cdr import Cdr
+from ringbridge.model.dial_plan import DialPlan
 from ringbridge.model.directory import ApiKey, Connection, Device, DialRule, Domain, Location, PhoneNumber, Record, User
 from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId
 
@@ -130,6 +131,9 @@ class MemoryStore:
     async def dial_rules(self, domain: str, dial_plan: str) -> list[DialRule]:
         rules = [one for one in self._all("dialrule", domain) if isinstance(one, DialRule)]
         return [rule for rule in rules if rule.dial_rule_dial_plan == dial_plan]
+
+    async def dial_plan(self, domain: str, dial_plan: str) -> DialPlan:
+        return DialPlan(await self.dial_rules(domain, dial_plan))
 
     async def connection(self, domain: str, pattern: str) -> Connection | None:
         found = self._one("connection", (domain, pattern))

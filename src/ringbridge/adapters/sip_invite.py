@@ -74,7 +74,7 @@ def _is_anonymous(caller_id: CallerId) -> bool:
 
 
 def _from(caller_id: CallerId, domain: str) -> str:
-    host = ANONYMOUS_HOST if _is_anonymous(caller_id) else domain
+    host = ANONYMOUS_HOST if _is_anonymous(caller_id) else caller_id.host or domain
     return NameAddress(caller_id.name, Uri("sip", caller_id.number, host).serialize()).serialize()
 
 

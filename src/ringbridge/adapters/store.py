@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, Select, bindparam, func, select
 
+from ringbridge.adapters.kept_plans import KeptPlans
 from ringbridge.adapters.store_batch import Offset, StoreBatch
 from ringbridge.adapters.store_engine import forbid_writing, migrate, open_engine, sqlite_url
 from ringbridge.adapters.store_schema import call_names, calls, cdrs, locations, offsets, records
@@ -21,6 +22,7 @@ from ringbridge.adapters.store_writer import StoreWriter, key_text
 from ringbridge.calls.ports import CallPage, Clock
 from ringbridge.model.call import Call
 from ringbridge.model.cdr import Cdr
+from ringbridge.model.dial_plan import DialPlan
 from ringbridge.model.directory import ApiKey, Device, DialRule, Domain, Location, PhoneNumber, Record, User
 from ringbridge.model.directory import Connection as Trunk
 from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId
@@ -66,6 +68,7 @@ class SqlStore:
         self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         forbid_writing(self._connection)
         self._kept: dict[Hashable, Any] = {}
+        self._plans = KeptPlans()
         its = bindparam
         look = self._lookup
         self._record = look(select(records.c.body), records, "kind", "key")
@@ -113,6 +116,7 @@ class SqlStore:
         await self._writer.write(batch)
         if batch.dropped:
             self._kept.clear()
+            self._plans.forget_all()
         for change in batch.records:
             self._kept.pop((change.kind, change.key), None)
         for kind, domain in {(change.kind, change.key[0]) for change in batch.records}:
@@ -121,6 +125,8 @@ class SqlStore:
             self._kept.pop(("location", moved.domain, moved.device), None)
 
     def _forget_lists(self, kind: str, domain: str) -> None:
+        if kind == "dialrule":
+            self._plans.forget(domain)
         for key in self._kept.pop(("lists", kind, domain), ()):
             self._kept.pop(key, None)
 
@@ -203,6 +209,12 @@ class SqlStore:
 
     async def dial_rules(self, domain: str, dial_plan: str) -> list[DialRule]:
         return [one for one in self._list("dialrule", domain, dial_plan) if isinstance(one, DialRule)]
+
+    async def dial_plan(self, domain: str, dial_plan: str) -> DialPlan:
+        def rules() -> list[DialRule]:
+            return [one for one in self._list("dialrule", domain, dial_plan) if isinstance(one, DialRule)]
+
+        return await self._plans.plan(domain, dial_plan, rules)
 
     async def connection(self, domain: str, pattern: str) -> Trunk | None:
         found = self._one("connection", domain, pattern)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from ringbridge.calls.found import Found
 from ringbridge.calls.ports import Bus, Clock, Ids, Store
-from ringbridge.calls.targets import Found, Resolver
+from ringbridge.calls.targets import Resolver
 from ringbridge.model.access import Principal
 from ringbridge.model.call import Call, CallState, fold
 from ringbridge.model.directory import Domain, User
@@ -14,8 +15,11 @@ from ringbridge.model.events import CallerId, CallPlan, CallRequest, CallRequest
 from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId, UserName
 from ringbridge.model.numbers import plain_number, same_number
 
-NOT_ALLOWED = frozenset({"caller-id-not-allowed", "not-your-user"})
-"""Faults of permission: a request that has no other is 403, not 400."""
+REFUSALS = (
+    (Refusal.NOT_FOUND, frozenset({"available-number"})),
+    (Refusal.FORBIDDEN, frozenset({"caller-id-not-allowed", "not-your-user", "barred-by-dial-rule"})),
+)
+"""Faults that are no mistakes: a request that has no other is refused so, and not as invalid."""
 ANONYMOUS = CallerId("anonymous", "Anonymous")
 
 
@@ -112,13 +116,15 @@ class Placer:
         )
 
     async def _plan(self, request: CallRequest, domain: Domain, user: User, principal: Principal) -> CallPlan:
-        resolver = Resolver(self._store, domain, user)
+        resolver = Resolver(self._store, domain, user, at=self._clock.now())
         orig = await resolver.origination(request.call_orig_user)
         term = await resolver.termination(request.call_term_user, request.dial_rule_application)
         faults = [one for one in (orig, term) if isinstance(one, Fault)]
         if isinstance(orig, Found) and (stranger := _not_yours(orig, user, domain, principal)):
             faults.append(stranger)
-        shown_to_term = await self._caller_id(request.caller_id_number, "caller-id-number", domain, user, faults)
+        forced = isinstance(term, Found) and term.forces_caller
+        asked = "" if forced else request.caller_id_number
+        shown_to_term = await self._caller_id(asked, "caller-id-number", domain, user, faults)
         outside = isinstance(orig, Found) and orig.leaves_domain
         shown_to_orig = await self._caller_id(
             request.callback_caller_id_number, "callback-caller-id-number", domain, user, faults, any_number=not outside
@@ -128,14 +134,14 @@ class Placer:
         return CallPlan(
             origination=orig.targets,
             termination=term.targets,
-            origination_caller_id=ANONYMOUS if orig.hides_caller else shown_to_orig,
-            termination_caller_id=ANONYMOUS if term.hides_caller else shown_to_term,
+            origination_caller_id=_as_shown(shown_to_orig, orig),
+            termination_caller_id=_as_shown(shown_to_term, term),
             dialled=term.dialled,
             origination_user=orig.user.user if orig.user else "",
             auto_answer=request.auto_answer_enabled,
             added_header=_header(request.call_term_added_sip_header),
             origination_ring_timeout_s=self._settings.origination_ring_timeout_s,
-            termination_ring_timeout_s=_ring_timeout_s(term, self._settings.termination_ring_timeout_s),
+            termination_ring_timeout_s=_ring_timeout_s(term, self._settings),
             max_duration_s=self._settings.max_duration_s,
             match_uri=term.pattern,
         )
@@ -189,8 +195,9 @@ def _not_yours(orig: Found, user: User, domain: Domain, principal: Principal) ->
 
 
 def _refused(faults: list[Fault]) -> CallError:
-    if all(fault.code in NOT_ALLOWED for fault in faults):
-        return CallError(Refusal.FORBIDDEN, faults[0].code, f"{faults[0].field}: {faults[0].message}", faults=faults)
+    for refusal, codes in REFUSALS:
+        if all(fault.code in codes for fault in faults):
+            return CallError(refusal, faults[0].code, f"{faults[0].field}: {faults[0].message}", faults=faults)
     return invalid(faults)
 
 
@@ -199,7 +206,21 @@ def _header(text: str) -> tuple[str, str] | None:
     return (name.strip(), value.strip()) if colon else None
 
 
-def _ring_timeout_s(term: Found, default_s: float) -> float:
+def _as_shown(caller_id: CallerId, found: Found) -> CallerId:
+    """Return what a side is shown, by the dial rule that chose it."""
+    shown = found.shown
+    if found.hides_caller or shown.user == "":
+        return ANONYMOUS
+    return CallerId(
+        number=caller_id.number if shown.user is None else shown.user,
+        name=caller_id.name if shown.name is None else shown.name,
+        host=shown.host or "",
+    )
+
+
+def _ring_timeout_s(term: Found, settings: PlaceSettings) -> float:
+    if term.rings_on:
+        return settings.max_duration_s
     if term.user is None or term.user.ring_no_answer_timeout_seconds is None:
-        return default_s
+        return settings.termination_ring_timeout_s
     return float(max(1, term.user.ring_no_answer_timeout_seconds))

@@ -24,6 +24,7 @@ from hashlib import md5, sha256
 import msgspec
 
 from ringbridge.model.access import ANY
+from ringbridge.model.dial_rules import CAPTURED, OWN_DOMAIN, connection_of
 from ringbridge.model.directory import Connection, Device, DialRule, Domain, Key, PhoneNumber, Record, User, kind_of
 from ringbridge.model.document_fields import KeyFields, read_record
 from ringbridge.model.errors import Fault, invalid
@@ -31,6 +32,7 @@ from ringbridge.model.wire import json_type
 
 LISTS = ("users", "phonenumbers", "dialrules", "connections", "api-keys")
 TO_CONNECTION = "to-connection"
+TO_CONNECTION_OR_USER = "to-connection-or-user-no-failover"
 KEY_DESCRIPTION_LENGTH = 12
 """Least characters of a key's description (contract §2)."""
 
@@ -167,9 +169,9 @@ class _Reader:
             match record:
                 case PhoneNumber(domain=domain, user=user) if user and ("user", (domain, user)) not in self.records:
                     self.faults.append(Fault(f"{path}.user", "unknown-user", "no such user in this domain", found=user))
-                case DialRule() if record.dial_rule_application.startswith(TO_CONNECTION):
-                    named = (record.domain, record.dial_rule_parameter)
-                    if ("connection", named) not in self.records:
+                case DialRule() if _connects(record):
+                    name = connection_of(record.dial_rule_application, record.dial_rule_parameter)
+                    if ("connection", (record.domain, name)) not in self.records:
                         message = "no such connection in this domain"
                         fault = Fault(
                             f"{path}.dial-rule-parameter",
@@ -180,6 +182,13 @@ class _Reader:
                         self.faults.append(fault)
                 case _:
                     pass
+
+
+def _connects(rule: DialRule) -> bool:
+    """Whether the rule needs the very connection that it names: not one that may be a user's, or is made by a call."""
+    application, parameter = rule.dial_rule_application, rule.dial_rule_parameter
+    made_by_a_call = CAPTURED in parameter or OWN_DOMAIN in parameter
+    return application.startswith(TO_CONNECTION) and application != TO_CONNECTION_OR_USER and not made_by_a_call
 
 
 def read_document(raw: Mapping[str, object]) -> Document:

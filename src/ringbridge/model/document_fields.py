@@ -10,7 +10,8 @@ import msgspec
 
 from ringbridge.model import names
 from ringbridge.model.access import MODELS, SCOPES, parse_models, parse_networks
-from ringbridge.model.dial_rules import check_pattern
+from ringbridge.model.dial_patterns import check_pattern
+from ringbridge.model.dial_times import check_date, check_days, check_time
 from ringbridge.model.directory import YesNo
 from ringbridge.model.errors import Fault
 from ringbridge.model.numbers import SEPARATORS, plain_number
@@ -116,6 +117,11 @@ _CHECKS: Final[dict[str, Callable[[str], str | None]]] = {
     "dial-rule-application": _application,
     "dail-rule-matching-to-uri": check_pattern,
     "dail-rule-matching-from-uri": check_pattern,
+    "dial-rule-matching-day-of-week": check_days,
+    "dial-rule-matching-start-date": check_date,
+    "dial-rule-matching-end-date": check_date,
+    "dial-rule-matching-start-time": check_time,
+    "dial-rule-matching-end-time": check_time,
     "connection-address": _matches(
         re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"), "host or host:port"
     ),

@@ -27,11 +27,13 @@ class Flow(StrEnum):
     """Its party holds the other: nothing either way."""
 
 
-class CallerId(msgspec.Struct, frozen=True):
+class CallerId(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the called party's display shows; `number` is digits with an optional `+`, or an extension."""
 
     number: str
     name: str = ""
+    host: str = ""
+    """The host of the From URI, where a dial rule names one; else it is the domain."""
 
 
 class Target(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,0 +1,102 @@
+"""What rings, as addresses: registered contacts, and numbers through connections."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, TypeAlias
+
+import msgspec
+
+from ringbridge.model.dial_rules import Destination, Shown
+from ringbridge.model.directory import Connection, Device, Location, User
+from ringbridge.model.errors import Fault
+from ringbridge.model.events import Target
+
+HOST_PORT: Final = re.compile(r"(\[[^\]]*\]|[^:;>?]*)(?::([0-9]+))?")
+DEFAULT_PORT: Final = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The targets of one side, and whose they are."""
+
+    targets: tuple[Target, ...]
+    dialled: str
+    user: User | None = None
+    """The user that answers there; None for a number outside."""
+    rule: Destination | None = None
+    """Where the dial rule that chose them sends the call; None where none did."""
+    connection: Connection | None = None
+    hides_caller: bool = False
+    forces_caller: bool = False
+    """The caller ID is the user's own or what the rule says, whatever the request asks for."""
+    rings_on: bool = False
+    """No ring timeout of ours: it rings until the other side gives up."""
+
+    @property
+    def leaves_domain(self) -> bool:
+        return self.connection is not None
+
+    @property
+    def pattern(self) -> str:
+        return self.rule.pattern if self.rule else ""
+
+    @property
+    def shown(self) -> Shown:
+        return self.rule.shown if self.rule else Shown()
+
+
+Resolved: TypeAlias = Found | Fault
+
+
+def device_target(device: Device, location: Location) -> Target:
+    """Return the target for one registered contact: its INVITE goes where the REGISTER came from."""
+    return Target(
+        uri=location.contact,
+        transport=location.peer_transport,
+        host=location.peer_host,
+        port=location.peer_port,
+        label=device.device,
+        to_uri=device.aor,
+        user=device.user,
+        domain=device.domain,
+        device=device.device,
+        model=device.device_models_model,
+        route_set=location.path,
+        nat=_is_behind_nat(device, location),
+    )
+
+
+def _is_behind_nat(device: Device, location: Location) -> bool:
+    """Whether the phone's own idea of its address is not where its packets come from."""
+    if device.device_sip_nat_traversal_enabled in ("none", "never"):
+        return False
+    host, _ = _host_and_port(location.contact)
+    return bool(location.peer_host) and host != location.peer_host.strip("[]").lower()
+
+
+def _host_and_port(uri: str) -> tuple[str, str]:
+    """Return host, without the brackets of an IPv6 address, and port of a SIP URI or a `host[:port]`."""
+    rest = re.sub("^<?sips?:", "", uri, flags=re.IGNORECASE)
+    found = HOST_PORT.match(rest.rpartition("@")[2])
+    return ("", "") if found is None else (found[1].strip("[]").lower(), found[2] or "")
+
+
+def connection_target(
+    connection: Connection, number: str, host: str, *, headers: tuple[tuple[str, str], ...] = ()
+) -> Target:
+    """Return the target for `number` through a connection; `host` overrides the Request-URI's host."""
+    transport = connection.connection_sip_transport_protocol.upper() or "UDP"
+    address, port = _host_and_port(connection.connection_address)
+    at = host or connection.connection_address.removeprefix("sip:")
+    uri = f"sip:{number}@{at}" if number else f"sip:{at}"
+    suffix = "" if transport == "UDP" else f";transport={transport.lower()}"
+    return Target(
+        uri=uri + suffix,
+        transport=transport,
+        host=address,
+        port=int(port) if port else DEFAULT_PORT.get(transport, 5060),
+        label=number,
+        to_uri=uri,
+        connection=connection.connection_orig_match_pattern,
+        headers=headers,
+    )
