@@ -63,6 +63,22 @@ async def test_a_domains_own_number_rings_its_user() -> None:
     assert originations(plan) == ["1002"]
 
 
+async def test_a_name_as_it_is_written_goes_before_its_digits() -> None:
+    tenant = Tenant()
+    tenant.store.put(User(domain=DOMAIN, user="100-2"), Device(domain=DOMAIN, user="100-2", device="100.2"))
+    tenant.store.put_location(location("100.2"))
+    for text in ("100-2", "100-2@demo.example", "100.2", "sip:100.2@demo.example"):
+        assert originations(await tenant.plan(OFFICE_KEY, call_id=text, call_orig_user=text)) == ["100.2"]
+        assert terminations(await tenant.plan(call_id=f"to-{text}", call_term_user=text)) == ["100.2"]
+    assert (await Tenant().refused(call_orig_user="10-02")).code == "not-your-user"
+
+
+@pytest.mark.parametrize("text", ["+1001", "+1001@demo.example"])
+async def test_a_plus_makes_no_other_extension(text: str) -> None:
+    assert originations(await Tenant().plan(call_orig_user=text)) == ["1001", "1001_mobile"]
+    assert terminations(await Tenant().plan(call_term_user=text)) == ["1001", "1001_mobile"]
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

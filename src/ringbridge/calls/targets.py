@@ -33,7 +33,7 @@ class Resolver:
         field = "call-orig-user"
         if not text.strip():
             return await self._user(self._caller, field)
-        party = self._party(text, field)
+        party = await self._party(text, field)
         if isinstance(party, Fault):
             return party
         known = await self._extension(party, field, device_first=party.is_uri)
@@ -48,27 +48,36 @@ class Resolver:
     async def termination(self, text: str, application: str) -> Resolved:
         """Return whom `call-term-user` rings: dial rules first, then the domain's own users, devices and numbers."""
         field = "call-term-user"
-        party = self._party(text, field)
+        party = await self._party(text, field)
         if isinstance(party, Fault):
             return party
         return await self._number(party, field, application)
 
-    def _party(self, text: str, field: str) -> Party | Fault:
+    async def _party(self, text: str, field: str) -> Party | Fault:
         party = parse_party(text)
         if party is None:
             allowed = "an extension, a number, user@domain or sip:user@domain of an own domain"
             return Fault(field, "not-a-number", "is neither a number nor an extension", text, allowed)
         if party.host and party.host.lower() != self._domain.domain.lower():
             return Fault(field, "unknown-domain", "is not in this domain", text, f"…@{self._domain.domain}")
-        return party
+        # `100-1` may be a user of that name: it must not become 1001, who is somebody else.
+        return msgspec.structs.replace(party, name=party.written) if await self._is_own(party.written) else party
+
+    async def _is_own(self, name: str) -> bool:
+        """Whether a user or a device of the domain is called so."""
+        if not name:
+            return False
+        user = await self._directory.user(self._domain.domain, name)
+        return user is not None or await self._directory.device(self._domain.domain, name) is not None
 
     async def _extension(self, party: Party, field: str, *, device_first: bool) -> Resolved | None:
-        """Return the domain's own user or device of that name; None where there is none."""
-        user = await self._directory.user(self._domain.domain, party.name)
-        device = await self._directory.device(self._domain.domain, party.name)
+        """Return the domain's own user or device of that name, a leading `+` aside; None where there is none."""
+        name = party.name.removeprefix("+") if is_number(party.name) else party.name
+        user = await self._directory.user(self._domain.domain, name)
+        device = await self._directory.device(self._domain.domain, name)
         if device is not None and (device_first or user is None):
             owner = await self._directory.user(self._domain.domain, device.user)
-            return await self._devices([device], party.name, owner, field)
+            return await self._devices([device], name, owner, field)
         return None if user is None else await self._user(user, field)
 
     async def _user(self, user: User, field: str) -> Resolved:

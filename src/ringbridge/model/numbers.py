@@ -20,6 +20,8 @@ class Party(msgspec.Struct, frozen=True):
     host: str = ""
     is_uri: bool = False
     """Written as a `sip:` URI: an address-of-record, so a device of that name goes before a user."""
+    written: str = ""
+    """The name with its separators, where a user or a device may be called just so (`100-1`); else empty."""
 
 
 def parse_party(text: str) -> Party | None:
@@ -36,7 +38,8 @@ def parse_party(text: str) -> Party | None:
         return None
     plain = name.translate(SEPARATORS)
     if NUMBER.fullmatch(plain):
-        return Party(plain, host, is_uri=scheme)
+        written = name if name != plain and NAME.fullmatch(name) else ""
+        return Party(plain, host, is_uri=scheme, written=written)
     return Party(name, host, is_uri=scheme) if NAME.fullmatch(name) else None
 
 
