@@ -117,6 +117,39 @@ async def test_faults_of_the_directory_are_in_one_answer(client: httpx.AsyncClie
     }
 
 
+async def test_faults_of_the_body_and_of_the_directory_are_in_one_answer(client: httpx.AsyncClient) -> None:
+    body = order(call_term_user="1003", caller_id_number="4599999999", auto_answer_enabled="perhaps")
+    assert faults(await client.post(CALLS, json=body)) == {
+        "auto-answer-enabled": "not-one-of",
+        "call-term-user": "no-registered-device",
+        "caller-id-number": "caller-id-not-allowed",
+    }
+
+
+async def test_a_field_that_is_wrong_as_written_is_not_looked_up(world: World) -> None:
+    path = CALLS.replace("1001", "1003")  # whose own phone is not registered
+    body = {"call-id": "a b", "call-orig-user": "!!", "dial-rule-application": "a b"}
+    async with world.client(world.manager_key) as client:
+        answer = await client.post(path, json=body)
+    assert faults(answer) == {
+        "call-id": "bad-characters",
+        "dial-rule-application": "bad-characters",
+        "call-term-user": "missing",
+        "call-orig-user": "not-a-number",
+    }
+    assert len(answer.json()["errors"]) == 4
+
+
+async def test_an_unknown_user_is_404_that_names_the_other_faults_too(world: World) -> None:
+    async with world.client(world.manager_key) as client:
+        answer = await client.post(CALLS.replace("1001", "1009"), json=order(auto_answer_enabled="perhaps"))
+    assert answer.status_code == 404
+    assert {error["field"]: error["code"] for error in answer.json()["errors"]} == {
+        "user": "no-such-user",
+        "auto-answer-enabled": "not-one-of",
+    }
+
+
 async def test_a_caller_id_that_the_user_may_not_use_is_403(client: httpx.AsyncClient) -> None:
     answer = await client.post(CALLS, json=order(caller_id_number="4599999999"))
     assert answer.status_code == 403

@@ -45,7 +45,7 @@ class CallHandlers:
         order = read_call_order(
             body, domain=request.domain, user=request.user, query_call_id=request.query.get("callid")
         )
-        placed = await self._parts.placer.place(order.request, request.principal)
+        placed = await self._parts.placer.place(order.request, request.principal, faults=order.faults)
         headers = _headers(order, placed)
         if order.synchronous and (call := await self._applied(placed)) is not None:
             return json_answer(call_view(call), headers=headers)

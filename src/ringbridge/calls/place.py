@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from ringbridge.calls.found import Found
@@ -55,17 +57,20 @@ class Placer:
         self._node = node
         self._settings = settings
 
-    async def place(self, request: CallRequest, principal: Principal) -> Placed:
+    async def place(self, request: CallRequest, principal: Principal, *, faults: Sequence[Fault] = ()) -> Placed:
         """Store the call and return it, or what the same request returned before.
+
+        `faults` are those of the request as it was written: it is refused, and what the directory has against its
+        other fields is said in the same answer.
 
         Raises:
             CallError: refused; the call-id stays free, nothing is stored, nothing rings.
         """
         domain, call_id = DomainName(request.domain), CallId(request.call_id)
-        known = await self._store.stored_call(domain, call_id)
+        known = None if faults else await self._store.stored_call(domain, call_id)
         if known is not None and (replay := self._replay(known, request)):
             return replay
-        call = await self._accept(request, principal)
+        call = await self._accept(request, principal, faults)
         try:
             if known is not None and known.state is CallState.BARRED:
                 after = known.sequence
@@ -96,12 +101,13 @@ class Placer:
             raise CallError(Refusal.CONFLICT, "call-id-conflict", "this call-id belongs to another request")
         return Placed(known.domain, known.call_id, known.session_id, known.sequence, replayed=True)
 
-    async def _accept(self, request: CallRequest, principal: Principal) -> CallRequested:
+    async def _accept(self, request: CallRequest, principal: Principal, faults: Sequence[Fault]) -> CallRequested:
         domain = await self._store.domain(request.domain)
         user = await self._store.user(request.domain, request.user)
         if domain is None or user is None:
-            raise CallError(Refusal.NOT_FOUND, "no-such-user", f"no user {request.user} in domain {request.domain}")
-        plan = await self._plan(request, domain, user, principal)
+            missing = Fault("user", "no-such-user", f"no user {request.user} in domain {request.domain}", request.user)
+            raise CallError(Refusal.NOT_FOUND, missing.code, missing.message, faults=[missing, *faults])
+        plan = await self._plan(request, domain, user, principal, faults)
         now = self._clock.now()
         return CallRequested(
             domain=DomainName(request.domain),
@@ -115,11 +121,16 @@ class Placer:
             node=self._node,
         )
 
-    async def _plan(self, request: CallRequest, domain: Domain, user: User, principal: Principal) -> CallPlan:
+    async def _plan(
+        self, request: CallRequest, domain: Domain, user: User, principal: Principal, written: Sequence[Fault]
+    ) -> CallPlan:
+        wrong = {fault.field: fault for fault in written}
         resolver = Resolver(self._store, domain, user, at=self._clock.now())
-        orig = await resolver.origination(request.call_orig_user)
-        term = await resolver.termination(request.call_term_user, request.dial_rule_application)
-        faults = [one for one in (orig, term) if isinstance(one, Fault)]
+        orig = wrong.get("call-orig-user") or await resolver.origination(request.call_orig_user)
+        term = wrong.get("call-term-user") or await resolver.termination(
+            request.call_term_user, request.dial_rule_application
+        )
+        faults = [*written, *(one for one in (orig, term) if isinstance(one, Fault) and one not in written)]
         if isinstance(orig, Found) and (stranger := _not_yours(orig, user, domain, principal)):
             faults.append(stranger)
         forced = isinstance(term, Found) and term.forces_caller

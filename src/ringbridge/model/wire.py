@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from ringbridge.model import names
-from ringbridge.model.errors import Fault, invalid
+from ringbridge.model.errors import Fault
 from ringbridge.model.events import CallRequest
 from ringbridge.model.numbers import is_number, parse_party, plain_number
 
@@ -174,11 +174,15 @@ _JSON_TYPES: Final[tuple[tuple[type, str], ...]] = (
 
 
 class CallOrder(msgspec.Struct, frozen=True):
-    """A body that passed: the request, how it wants its answer, and which fields had no effect."""
+    """What a body asks for: the request, how it wants its answer, which fields had no effect, and what is wrong.
+
+    With `faults` the request may not be placed; in it the fields that they name are empty.
+    """
 
     request: CallRequest
     synchronous: bool = False
     ignored: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
 
 def shown(text: str) -> str:
@@ -238,12 +242,9 @@ def _checked(field: Field, value: object, faults: list[Fault]) -> str:
 
 
 def read_call_order(body: Mapping[str, object], *, domain: str, user: str, query_call_id: str | None) -> CallOrder:
-    """Return the request that a JSON `body` makes for `user` of `domain`.
+    """Return the request that a JSON `body` makes for `user` of `domain`, with every fault that can be read off it.
 
     `query_call_id` is `?callid=`, taken where the body names no call. JSON numbers arrive as `Number`.
-
-    Raises:
-        CallError: the body has faults; all of them are named.
     """
     faults: list[Fault] = []
     texts: dict[str, str] = {}
@@ -259,8 +260,6 @@ def read_call_order(body: Mapping[str, object], *, domain: str, user: str, query
             texts[field.name] = field.default
         else:
             texts[field.name] = _checked(field, value, faults)
-    if faults:
-        raise invalid(faults)
     orig = texts["call-orig-user"]
     request = CallRequest(
         domain=domain,
@@ -274,4 +273,4 @@ def read_call_order(body: Mapping[str, object], *, domain: str, user: str, query
         callback_caller_id_number=texts["callback-caller-id-number"],
         call_term_added_sip_header=texts["call-term-added-sip-header"],
     )
-    return CallOrder(request, texts["synchronous"] == "yes", tuple(ignored))
+    return CallOrder(request, texts["synchronous"] == "yes", tuple(ignored), tuple(faults))
