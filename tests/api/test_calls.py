@@ -10,11 +10,12 @@ import msgspec
 import pytest
 
 from ringbridge.api.call_views import CallView
+from ringbridge.api.parts import ApiSettings
 from ringbridge.model.call import Call, CallState
 from ringbridge.model.events import CallClaimed, CallEnded
 from ringbridge.model.ids import CallId, DomainName, NodeId
 from ringbridge.model.release import HUNG_UP
-from tests.api.world import CALLS, World, order
+from tests.api.world import CALLS, World, order, running_world
 
 ACTIVE_CALL = [
     field.encode_name for field in msgspec.structs.fields(CallView) if field.encode_name != "call-end-datetime"
@@ -214,6 +215,31 @@ async def test_calls_of_others_are_404(world: World, client: httpx.AsyncClient) 
             answer = await manager.get(path)
         assert answer.status_code == 404
         assert answer.json()["errors"][0]["code"] == "no-such-call"
+
+
+async def test_an_accepted_call_is_readable_at_once(world: World, client: httpx.AsyncClient) -> None:
+    world.feed.hold()
+    assert (await client.post(CALLS, json=order())).status_code == 202
+    reading = asyncio.create_task(client.get(f"{CALLS}/click-1"))
+    assert (await client.get(f"{CALLS}/click-2")).status_code == 404
+    async with world.client(world.other_user_key) as other:
+        assert (await other.get(f"{CALLS.replace('1001', '1002')}/click-1")).status_code == 404
+    assert not reading.done()
+    world.feed.go_on()
+    answer = await reading
+    assert (answer.status_code, answer.json()["call-id"]) == (200, "click-1")
+    assert (await client.get(f"{CALLS}/click-1/ladder")).status_code == 200
+
+
+async def test_an_accepted_call_is_never_404_however_late_the_local_copy_is() -> None:
+    async with running_world(ApiSettings(sync_wait_s=0.02)) as world, world.client() as client:
+        world.feed.hold()
+        assert (await client.post(CALLS, json=order())).status_code == 202
+        answer = await client.get(f"{CALLS}/click-1")
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        world.feed.go_on()
+        assert (await client.get(f"{CALLS}/click-1")).status_code == 200
 
 
 async def test_lists_show_active_calls_and_single_ended_ones_stay_for_a_day(

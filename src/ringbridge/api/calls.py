@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from ringbridge.api.accepted_calls import AcceptedCalls
 from ringbridge.api.answers import Accepted, Answer, Count, HeaderPair, accepted, json_answer, page_answer
 from ringbridge.api.auth import no_such_domain
 from ringbridge.api.call_views import CallView, LadderView, call_view, ladder_view
@@ -38,6 +39,7 @@ class CallHandlers:
     def __init__(self, parts: ApiParts) -> None:
         self._parts = parts
         self._store = parts.store
+        self._accepted = AcceptedCalls(parts.store, parts.replica, wait_s=parts.settings.sync_wait_s)
 
     async def make(self, request: Request) -> Answer:
         """Accept a call: 202, or with `synchronous` 200 with the resource once the local copy has it."""
@@ -46,6 +48,7 @@ class CallHandlers:
             body, domain=request.domain, user=request.user, query_call_id=request.query.get("callid")
         )
         placed = await self._parts.placer.place(order.request, request.principal, faults=order.faults)
+        self._accepted.add(placed, user=request.user)
         headers = _headers(order, placed)
         if order.synchronous and (call := await self._applied(placed)) is not None:
             return json_answer(call_view(call), headers=headers)
@@ -111,10 +114,12 @@ class CallHandlers:
         """Return the user's call that the path names.
 
         Raises:
-            CallError: there is none, or it ended more than a day ago.
+            CallError: there is none, or it ended more than a day ago; it was accepted, and the local copy is late.
         """
         name = request.params["call_id"]
-        call = await self._store.call(DomainName(request.domain), name) if names.CALL_NAME.fullmatch(name) else None
+        if not names.CALL_NAME.fullmatch(name):
+            raise no_such_call(name)
+        call = await self._accepted.call(DomainName(request.domain), name, user=request.user)
         if call is None or call.user != request.user or call.state is CallState.BARRED:
             raise no_such_call(name)
         if call.ended_at and call.ended_at + READABLE_S < self._parts.clock.now():
@@ -235,6 +240,7 @@ def operations(handlers: CallHandlers) -> list[Operation]:
             description="By the application's `call-id`, the session id, or either leg's SIP Call-ID. Ended calls stay "
             "readable for 24 hours.",
             replies=(one,),
+            refusals=(503,),
         ),
         Operation(
             name="read-call-ladder",
@@ -245,6 +251,7 @@ def operations(handlers: CallHandlers) -> list[Operation]:
             tag="Calls",
             summary="Read one call step by step",
             replies=(Reply(200, "The steps, in order.", LadderView, LADDER_EXAMPLE),),
+            refusals=(503,),
         ),
         Operation(
             name="end-call",

@@ -135,5 +135,6 @@ def operations(handlers: CdrHandlers) -> list[Operation]:
             tag="CDRs",
             summary="Read the CDR of one call",
             replies=(Reply(200, "The CDR.", CDR_SCHEMA, CDR_EXAMPLE),),
+            refusals=(503,),
         ),
     ]
