@@ -323,6 +323,14 @@ async def test_delete_before_the_post_is_404_and_bars_the_id(world: World, clien
     assert (await client.post(CALLS, json=order())).status_code == 202
 
 
+@pytest.mark.parametrize("call_id", ["...", "counts", "A._@:+=-", "ladder", "0", "a" * 128])
+async def test_every_id_that_is_accepted_names_its_call_in_a_path(client: httpx.AsyncClient, call_id: str) -> None:
+    assert (await client.post(CALLS, json=order(call_id))).status_code == 202
+    assert (await client.get(f"{CALLS}/{call_id}")).json()["call-id"] == call_id
+    assert (await client.get(f"{CALLS}/{call_id}/ladder")).json()["call-id"] == call_id
+    assert (await client.delete(f"{CALLS}/{call_id}")).status_code == 202
+
+
 async def test_deleting_what_can_be_no_call_stores_nothing(world: World, client: httpx.AsyncClient) -> None:
     for name in ("a!b", "%0d%0a", "a" * 129):
         assert (await client.delete(f"{CALLS}/{name}")).status_code == 404

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringbridge.model.names import CALL_ID, CONTROL
-from ringbridge.model.wire import FIELDS, KNOWN, CallOrder, Number, read_call_order
+from ringbridge.model.names import CALL_ID, CONTROL, NO_CALL_ID
+from ringbridge.model.wire import CALL_ID_PATTERN, FIELDS, KNOWN, CallOrder, Number, read_call_order
 
 VALUES = st.one_of(
     st.none(),
@@ -77,6 +78,12 @@ def test_every_fault_is_named_in_the_order_of_the_fields() -> None:
     faults = read({field.name: "\x00" for field in FIELDS}).faults
     assert [fault.field for fault in faults] == [field.name for field in FIELDS]
     assert {fault.code for fault in faults} == {"control-character"}
+
+
+@given(st.one_of(st.text("acount.@", min_size=1, max_size=6), st.sampled_from(sorted(NO_CALL_ID))))
+def test_the_schema_s_pattern_of_a_call_id_is_the_check(text: str) -> None:
+    refused = "call-id" in {fault.field for fault in read({"call-id": text, "call-term-user": "1002"}).faults}
+    assert refused is (re.search(CALL_ID_PATTERN, text) is None)
 
 
 def test_a_found_value_is_short() -> None:

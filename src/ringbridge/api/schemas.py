@@ -6,7 +6,7 @@ from typing import Final
 
 from ringbridge.api.cdr_names import CDR_NAMES
 from ringbridge.api.operations import QueryField, Schema
-from ringbridge.model.wire import FIELDS, Field
+from ringbridge.model.wire import CALL_ID_PATTERN, FIELDS, Field
 
 PAGE_QUERY: Final = (
     QueryField(
@@ -19,7 +19,7 @@ PAGE_QUERY: Final = (
 QUERY_CALL_ID: Final = QueryField(
     "callid",
     "The call's name, where the body has none.",
-    {"type": "string", "pattern": "^[A-Za-z0-9._@:+=-]{1,128}$"},
+    {"type": "string", "pattern": CALL_ID_PATTERN},
 )
 YES_NO: Final[Schema] = {"type": "string", "enum": ["yes", "no"]}
 

@@ -12,6 +12,9 @@ DOMAIN: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 USER: Final = re.compile(r"[A-Za-z0-9._-]{1,16}")
 DEVICE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CALL_ID: Final = re.compile(r"[A-Za-z0-9._@:+=-]{1,128}")
+NO_CALL_ID: Final = frozenset({".", "..", "count"})
+"""Deviates: contract §3 takes them. A call of that name could be neither read nor ended: clients remove `.` and `..`
+from a path (RFC 3986 §5.2.4), and `…/calls/count` is the count."""
 CALL_NAME: Final = re.compile(r"[!-.0-~]{1,255}")
 """Whatever names a call in a path: the application's id, a session id, or a SIP Call-ID (`word [ "@" word ]`)."""
 CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")

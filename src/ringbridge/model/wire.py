@@ -56,6 +56,12 @@ def _pattern(pattern: re.Pattern[str]) -> Check:
     return check
 
 
+def _call_id(text: str) -> tuple[str, str] | None:
+    if text in names.NO_CALL_ID:
+        return ("reserved", "names something else in a path")
+    return _pattern(names.CALL_ID)(text)
+
+
 def _is_name(text: str) -> bool:
     return names.DEVICE.fullmatch(text) is not None and any(map(str.isalnum, text))
 
@@ -82,6 +88,8 @@ def _header(text: str) -> tuple[str, str] | None:
     return None
 
 
+CALL_ID_PATTERN: Final = r"^(?!(\.|\.\.|count)$)[A-Za-z0-9._@:+=-]{1,128}$"
+"""`names.CALL_ID` without `names.NO_CALL_ID`, as a schema says it."""
 PARTY_ALLOWED: Final = "an extension, a device, a number, user@domain, or a sip: URI of an own domain"
 NUMBER_ALLOWED: Final = "digits with an optional leading +; spaces, dashes and brackets are ignored"
 
@@ -97,11 +105,11 @@ FIELDS: Final = (
         "call-id",
         "Chosen at random by the application: the call's name in every later request. One id is one call, for ever.",
         "b7f9c2d4-click-1",
-        "letters, digits and . _ @ : + = -",
+        "letters, digits and . _ @ : + = -, but not `.`, `..` or `count`",
         required=True,
-        pattern="^[A-Za-z0-9._@:+=-]{1,128}$",
+        pattern=CALL_ID_PATTERN,
         alias="callid",
-        check=_pattern(names.CALL_ID),
+        check=_call_id,
     ),
     Field(
         "dial-rule-application",
