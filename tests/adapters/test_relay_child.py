@@ -122,6 +122,14 @@ async def test_ctrl_c_of_the_terminal_is_not_for_it(data_dir: Path) -> None:
         await child.relay.ping()
 
 
+async def test_with_an_engine_it_stays_however_long_nobody_calls(data_dir: Path) -> None:
+    async with relay_in(data_dir, linger_s=1.0) as child:
+        instance = child.instance
+        await asyncio.sleep(3.5)
+        assert child.instance == instance
+        assert (await child.relay.ping()).instance == instance
+
+
 async def test_left_behind_it_ends_by_itself_but_not_while_it_has_a_call(data_dir: Path) -> None:
     async with relay_in(data_dir, linger_s=1.0) as child:
         session = await child.relay.open("call-1")

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from msgspec import Struct
 
 from ringbridge.adapters.relay_process import ADDRESS_FILE, EXIT_ALREADY_RUNNING, LOCK_FILE, LOG_FILE, Running
 from ringbridge.adapters.relay_rtpproxy import Relay, RelayUnavailable
+from ringbridge.media.relay_commands import RelayRefused
 
 _POLL_S: Final = 0.02
 _START_DEADLINE_S: Final = 15.0
@@ -28,6 +30,8 @@ _START_DEADLINE_S: Final = 15.0
 _STOP_DEADLINE_S: Final = 0.8
 _MOST_BACKOFF_S: Final = 5.0
 _TRIES: Final = 4
+_SIGNS_OF_LIFE: Final = 4
+"""Pings while the relay waits for one; a lost datagram does not end it."""
 
 _log = structlog.get_logger(__name__)
 
@@ -70,6 +74,7 @@ class RelayChild:
         self._gone = asyncio.Event()
         self.relay = relay
         self._watch()
+        self._holding = asyncio.get_running_loop().create_task(self._hold())
 
     @property
     def pid(self) -> int:
@@ -114,9 +119,17 @@ class RelayChild:
     async def _let_go(self) -> None:
         self._is_stopping = True
         self.relay.close_client()
-        if self._restarting is not None:
-            self._restarting.cancel()
-            await asyncio.wait([self._restarting])
+        tasks = [self._holding] if self._restarting is None else [self._holding, self._restarting]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    async def _hold(self) -> None:
+        """Show the relay that an engine is there: for want of calls it would think itself left behind, and end."""
+        while True:
+            await asyncio.sleep(self._settings.linger_s / _SIGNS_OF_LIFE)
+            with suppress(RelayUnavailable, RelayRefused):  # that it died, if it did, is noticed by `_died`
+                await self.relay.ping()
 
     # --- watching ----------------------------------------------------------------------------------------------------
 
