@@ -5,6 +5,8 @@ Refusals happen here, before anything rings (design.md "The life of a call", ste
 
 from __future__ import annotations
 
+import msgspec
+
 from ringbridge.calls.applications import Applications
 from ringbridge.calls.found import Found, Resolved, device_target
 from ringbridge.calls.ports import Directory
