@@ -40,6 +40,7 @@ from ringbridge.calls.control import Control
 from ringbridge.calls.owner import Owner
 from ringbridge.calls.place import Placer, PlaceSettings
 from ringbridge.calls.provision import Provision
+from ringbridge.calls.subscriptions import Subscriptions
 from ringbridge.config import Config, Durability, RelayConfig, Role, SipConfig
 from ringbridge.model.directory import ApiKey
 from ringbridge.model.errors import BusUnavailable
@@ -279,6 +280,7 @@ class _Builder:
             placer=placer,
             control=Control(bus=bus, clock=self._clock),
             provision=Provision(bus=bus, store=store, clock=self._clock, random_part=random_part),
+            subscriptions=Subscriptions(bus=bus, store=store, clock=self._clock, random_bytes=secrets.token_bytes),
             clock=self._clock,
             readiness=lambda: self._readiness(bus),
             settings=ApiSettings(body_limit=config.http.body_limit_bytes, sync_wait_s=calls.sync_wait_s),

@@ -230,3 +230,11 @@ async def test_locations_are_put_and_deleted(bus: Bus) -> None:
     assert await bus.delete_location(DOMAIN, "1001", location.contact) == first + 1
     with pytest.raises(ValueError, match="ttl_s"):
         await bus.put_location(location, ttl_s=0)
+
+
+async def test_positions_of_calls_are_those_of_the_last_messages(bus: Bus) -> None:
+    before = await bus.call_positions()
+    position = await bus.create_call(DOMAIN, C1, [requested(C1)])
+    after = await bus.call_positions()
+    assert len(before) == len(after)
+    assert [found for found in after if found not in before] == [position]

@@ -18,6 +18,7 @@ from ringbridge.api.parts import ApiParts, ApiSettings, Readiness
 from ringbridge.calls.control import Control
 from ringbridge.calls.place import Placer, PlaceSettings
 from ringbridge.calls.provision import Provision
+from ringbridge.calls.subscriptions import Subscriptions
 from ringbridge.model.directory import ApiKey, Device, Domain, Location, PhoneNumber, Record, User
 from ringbridge.model.ids import NodeId, SessionId
 from ringbridge.model.keys import hash_of, key_id_of, make_key, prefix_for
@@ -72,6 +73,9 @@ class World:
             ),
             control=Control(bus=self.bus, clock=self.clock),
             provision=Provision(store=self.store, bus=self.bus, clock=self.clock, random_part=self._random_part),
+            subscriptions=Subscriptions(
+                store=self.store, bus=self.bus, clock=self.clock, random_bytes=self._random_bytes
+            ),
             clock=self.clock,
             readiness=self._readiness,
             settings=settings or ApiSettings(sync_wait_s=1.0),
@@ -95,6 +99,9 @@ class World:
 
     def _random_part(self) -> str:
         return f"{next(self._key_numbers):048d}"
+
+    def _random_bytes(self, size: int) -> bytes:
+        return next(self._key_numbers).to_bytes(size, "big")
 
     def add_key(
         self,

@@ -168,6 +168,12 @@ class MemoryBus:
         sequence = await self.hub.write(stream, subject, encode(batch), tree=tree, expected=sequence_of(expected))
         return position(stream, sequence)
 
+    async def call_positions(self) -> tuple[int, ...]:
+        await asyncio.sleep(0)
+        if not self.hub.is_up:
+            raise BusUnavailable
+        return tuple(position(stream, len(self.hub.streams[stream].entries)) for stream in CALL_STREAMS)
+
     async def read_call(self, domain: DomainName, call_id: CallId) -> list[StoredCallMessage]:
         await asyncio.sleep(0)
         if not self.hub.is_up:

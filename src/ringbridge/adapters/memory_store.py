@@ -11,7 +11,18 @@ from ringbridge.calls.ports import CallPage, Clock
 from ringbridge.model.call import Call
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.dial_plan import DialPlan
-from ringbridge.model.directory import ApiKey, Connection, Device, DialRule, Domain, Location, PhoneNumber, Record, User
+from ringbridge.model.directory import (
+    ApiKey,
+    Connection,
+    Device,
+    DialRule,
+    Domain,
+    Location,
+    PhoneNumber,
+    Record,
+    Subscription,
+    User,
+)
 from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId
 
 
@@ -142,6 +153,10 @@ class MemoryStore:
     async def api_key(self, key_id: str) -> ApiKey | None:
         found = self._one("apikey", (key_id,))
         return found if isinstance(found, ApiKey) else None
+
+    async def subscription(self, subscription_id: str) -> Subscription | None:
+        found = self._one("subscription", (subscription_id,))
+        return found if isinstance(found, Subscription) else None
 
     async def records(self, kind: str, domain: str | None = None) -> list[Record]:
         return self._all(kind, domain)

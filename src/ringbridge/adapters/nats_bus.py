@@ -20,6 +20,7 @@ from ringbridge.adapters.nats_bus_link import Link, LinkDown, LinkSettings, NoRe
 from ringbridge.adapters.nats_bus_publish import Publisher, Write
 from ringbridge.adapters.nats_bus_streams import Streams, UnfitBus
 from ringbridge.adapters.nats_bus_subjects import (
+    CALL_STREAMS,
     Stream,
     call_stream,
     call_tree,
@@ -168,6 +169,15 @@ class NatsBus:
         stream = call_stream(domain, call_id)
         sequence = await self._store(stream, Write(subject, encode(events), f"{tree}.>", sequence_of(expected)))
         return position(stream, sequence)
+
+    async def call_positions(self) -> tuple[int, ...]:
+        try:
+            found = await asyncio.gather(*(self._streams.info(stream) for stream in CALL_STREAMS))
+        except (LinkDown, RequestTimedOut, NoResponders) as error:
+            raise BusUnavailable from error
+        if any(info.error is not None for info in found):
+            raise BusUnavailable
+        return tuple(position(stream, info.state.last_seq) for stream, info in zip(CALL_STREAMS, found, strict=True))
 
     async def read_call(self, domain: DomainName, call_id: CallId) -> list[StoredCallMessage]:
         stream, tree = call_stream(domain, call_id), call_tree(domain, call_id) + ".>"

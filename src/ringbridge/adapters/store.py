@@ -23,7 +23,17 @@ from ringbridge.calls.ports import CallPage, Clock
 from ringbridge.model.call import Call
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.dial_plan import DialPlan
-from ringbridge.model.directory import ApiKey, Device, DialRule, Domain, Location, PhoneNumber, Record, User
+from ringbridge.model.directory import (
+    ApiKey,
+    Device,
+    DialRule,
+    Domain,
+    Location,
+    PhoneNumber,
+    Record,
+    Subscription,
+    User,
+)
 from ringbridge.model.directory import Connection as Trunk
 from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId
 
@@ -223,6 +233,10 @@ class SqlStore:
     async def api_key(self, key_id: str) -> ApiKey | None:
         found = self._one("apikey", key_id)
         return found if isinstance(found, ApiKey) else None
+
+    async def subscription(self, subscription_id: str) -> Subscription | None:
+        found = self._one("subscription", subscription_id)
+        return found if isinstance(found, Subscription) else None
 
     async def records(self, kind: str, domain: str | None = None) -> list[Record]:
         if domain is not None:

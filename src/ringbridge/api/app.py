@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -13,7 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from ringbridge.api import call_control, calls, cdrs, directory, health
+from ringbridge.api import call_control, calls, cdrs, directory, health, subscription_operations, subscriptions
 from ringbridge.api.answers import Answer, encode
 from ringbridge.api.auth import Gate, Keys
 from ringbridge.api.edge import Edge, passage_of
@@ -77,8 +78,7 @@ def _route(path: str, operations: Sequence[Operation], gate: Gate, parts: ApiPar
     async def handler(request: LitestarRequestT) -> ASGIApp:
         return await by_method[request.scope["method"]].handle(request)
 
-    path = path.replace("{call-id}", "{call_id:str}")
-    path = path.replace("{domain}", "{domain:str}").replace("{user}", "{user:str}")
+    path = re.sub(r"\{([a-z-]+)\}", lambda match: "{" + match[1].replace("-", "_") + ":str}", path)
     return HTTPRouteHandler(path, http_method=[operation.method for operation in operations], status_code=200)(handler)
 
 
@@ -107,6 +107,7 @@ def all_operations(parts: ApiParts) -> list[Operation]:
         *calls.operations(call_handlers),
         *call_control.operations(call_control.ControlHandlers(parts, call_handlers)),
         *cdrs.operations(cdrs.CdrHandlers(parts, call_handlers)),
+        *subscription_operations.operations(subscriptions.SubscriptionHandlers(parts)),
         *directory.operations(directory.DirectoryHandlers(parts)),
         *health.operations(health.HealthHandlers(parts)),
     ]

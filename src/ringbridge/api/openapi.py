@@ -27,6 +27,11 @@ PATH_FIELDS: Final[dict[str, Schema]] = {
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-.0-~]+$"},
         "example": "b7f9c2d4-click-1",
     },
+    "subscription-id": {
+        "description": "The subscription's `id`.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9]+$"},
+        "example": "9f2c1b7d6a504e3f8c2d1a0b",
+    },
 }
 HEADERS: Final[dict[str, Schema]] = {
     "X-Request-Id": {"description": "Echoed, or made: name it when you report a fault.", "schema": {"type": "string"}},

@@ -13,6 +13,7 @@ from ringbridge.calls.control import Control
 from ringbridge.calls.place import Placer
 from ringbridge.calls.ports import Bus, Clock, Replica, Store
 from ringbridge.calls.provision import Provision
+from ringbridge.calls.subscriptions import Subscriptions
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,7 @@ class ApiParts:
     placer: Placer
     control: Control
     provision: Provision
+    subscriptions: Subscriptions
     clock: Clock
     readiness: Callable[[], Readiness]
     settings: ApiSettings = field(default_factory=ApiSettings)

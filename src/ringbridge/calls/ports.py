@@ -10,7 +10,18 @@ import msgspec
 from ringbridge.model.call import Call, Leg, Side
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.dial_plan import DialPlan
-from ringbridge.model.directory import ApiKey, Connection, Device, DialRule, Domain, Location, PhoneNumber, Record, User
+from ringbridge.model.directory import (
+    ApiKey,
+    Connection,
+    Device,
+    DialRule,
+    Domain,
+    Location,
+    PhoneNumber,
+    Record,
+    Subscription,
+    User,
+)
 from ringbridge.model.events import CallerId, CallEvent, CallRequested, Flow, Target
 from ringbridge.model.ids import CallId, DomainName, LegId, NodeId, SessionId
 from ringbridge.model.release import ReleaseCause
@@ -91,6 +102,10 @@ class Bus(Protocol):
         """
         ...
 
+    async def call_positions(self) -> tuple[int, ...]:
+        """Return the position of the last message in each stream of calls, from the bus itself."""
+        ...
+
     async def read_call(self, domain: DomainName, call_id: CallId) -> list[StoredCallMessage]:
         """Return all messages of a call from the bus itself, oldest first; empty when there is none."""
         ...
@@ -153,6 +168,7 @@ class Directory(Protocol):
 
     async def connection(self, domain: str, pattern: str) -> Connection | None: ...
     async def api_key(self, key_id: str) -> ApiKey | None: ...
+    async def subscription(self, subscription_id: str) -> Subscription | None: ...
     async def records(self, kind: str, domain: str | None = None) -> list[Record]:
         """Return all records of a kind, of one domain or of all, ordered by key."""
         ...

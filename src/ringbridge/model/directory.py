@@ -181,7 +181,45 @@ class ApiKey(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, ta
         return (self.key_id,)
 
 
-Record: TypeAlias = Domain | User | Device | PhoneNumber | DialRule | Connection | ApiKey
+class Subscription(
+    msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag="subscription", tag_field="kind"
+):
+    """Whose events go to which URL (contract §5). `*` is resolved to what the maker's token rules over.
+
+    `secret` signs the deliveries, so it is kept as it is; it is told once, at creation.
+    """
+
+    id: str
+    model: str
+    post_url: str
+    secret: str
+    domain: str = "*"
+    user: str = "*"
+    reseller: str = "*"
+    holder_domain: str = "*"
+    """The domain of the token that made it, as `holder_user` and `holder_reseller`: who sees and changes it."""
+    holder_user: str = "*"
+    holder_reseller: str = "*"
+    holder_key_id: str = ""
+    user_scope: str = "Basic User"
+    subscription_geo_support: YesNo = "yes"
+    preferred_server: str = ""
+    created_at: float = 0.0
+    expires_at: float = 0.0
+    since: tuple[int, ...] = ()
+    """Positions in the streams of calls behind which its events begin."""
+    restarts: int = 0
+    """How often a change gave it a fresh start after its receiver had ended it with 410."""
+    posts_offset: int = 0
+    """What an update that sets `posts-count` adds to the posts that were counted."""
+    errors_offset: int = 0
+
+    @property
+    def key(self) -> Key:
+        return (self.id,)
+
+
+Record: TypeAlias = Domain | User | Device | PhoneNumber | DialRule | Connection | ApiKey | Subscription
 """Everything that the directory bucket holds."""
 
 KINDS: dict[str, type[Record]] = {
@@ -192,6 +230,7 @@ KINDS: dict[str, type[Record]] = {
     "dialrule": DialRule,
     "connection": Connection,
     "apikey": ApiKey,
+    "subscription": Subscription,
 }
 
 

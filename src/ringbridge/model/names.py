@@ -17,6 +17,7 @@ NO_CALL_ID: Final = frozenset({".", "..", "count"})
 from a path (RFC 3986 §5.2.4), and `…/calls/count` is the count."""
 CALL_NAME: Final = re.compile(r"[!-.0-~]{1,255}")
 """Whatever names a call in a path: the application's id, a session id, or a SIP Call-ID (`word [ "@" word ]`)."""
+SUBSCRIPTION_ID: Final = re.compile(r"[A-Za-z0-9]{1,64}")
 CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """What no text of ours may hold: control characters, line separators, halves of surrogate pairs."""
 TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")

@@ -1,0 +1,134 @@
+"""Subscriptions as the API shows and takes them (schemas `Subscription`, `Create…` and `UpdateSubscriptionRequest`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from ringbridge.api.operations import Schema
+from ringbridge.model.directory import Subscription
+from ringbridge.model.subscriptions import ACTIVE_MODELS, COUNT_LIMIT, CREATE_FIELDS, UPDATE_FIELDS, URL_PATTERN, Field
+from ringbridge.model.times import INSTANT, instant_text
+
+Secret = Annotated[
+    str, Meta(description="Signs the deliveries (Standard Webhooks). Told now and never again: keep it.")
+]
+
+
+class SubscriptionView(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
+    """Whose events go where, and how that goes."""
+
+    id: str
+    model: str
+    post_url: str
+    subscription_geo_support: str
+    user_scope: str
+    reseller: str
+    domain: str
+    user: str
+    subscription_creation_datetime: str
+    subscription_expires_datetime: str
+    preferred_server: str
+    current_active_server: Annotated[str, Meta(description="The node that delivers now; empty when none does.")]
+    status: Annotated[
+        str, Meta(description="`active`; `pending`: its model has no events yet; `error`: the last attempt failed.")
+    ]
+    error_count: Annotated[int, Meta(description="Attempts that failed.")]
+    posts_count: Annotated[int, Meta(description="Events that the receiver took.")]
+
+
+class CreatedSubscription(SubscriptionView, frozen=True, rename="kebab", kw_only=True):
+    """A new subscription with its secret."""
+
+    webhook_secret: Secret
+
+
+class AcceptedSubscription(msgspec.Struct, frozen=True, rename="kebab"):
+    """A new subscription was accepted; its name and secret."""
+
+    code: int
+    message: str
+    id: str
+    webhook_secret: Secret
+
+
+def _fields(one: Subscription) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "model": one.model,
+        "post-url": one.post_url,
+        "subscription-geo-support": one.subscription_geo_support,
+        "user-scope": one.user_scope,
+        "reseller": one.reseller,
+        "domain": one.domain,
+        "user": one.user,
+        "subscription-creation-datetime": instant_text(one.created_at),
+        "subscription-expires-datetime": instant_text(one.expires_at),
+        "preferred-server": one.preferred_server,
+        "current-active-server": "",
+        "status": "active" if one.model in ACTIVE_MODELS else "pending",
+        "error-count": max(0, one.errors_offset),
+        "posts-count": max(0, one.posts_offset),
+    }
+
+
+def subscription_view(one: Subscription) -> SubscriptionView:
+    """Return a subscription as it is read."""
+    return msgspec.convert(_fields(one), SubscriptionView)
+
+
+def created_view(one: Subscription) -> CreatedSubscription:
+    """Return a subscription as its maker sees it, once."""
+    return msgspec.convert(_fields(one) | {"webhook-secret": one.secret}, CreatedSubscription)
+
+
+def _field_schema(field: Field) -> Schema:
+    # Null and blank are the same as absent; numbers may stand for texts, and digits for numbers (contract §1).
+    schema: Schema = {"description": field.description, "examples": [field.example]}
+    if field.enum:
+        return schema | {"type": ["string", "null"], "enum": [*field.enum, "", None]}
+    if field.is_count:
+        digits = r"^[0-9]{0,15}$"
+        return schema | {"type": ["string", "integer", "null"], "pattern": digits, "minimum": 0, "maximum": COUNT_LIMIT}
+    schema |= {"type": ["string", "null"], "maxLength": field.max_length}
+    if field.name == "post-url":
+        schema |= {"type": "string", "pattern": URL_PATTERN, "minLength": 1}
+    if field.name == "subscription-expires-datetime":
+        schema["pattern"] = f"^({INSTANT.pattern})?$"
+    return schema
+
+
+def _schema(title: str, fields: tuple[Field, ...], *required: str) -> Schema:
+    return {
+        "title": title,
+        "type": "object",
+        "description": "Fields that are not listed are ignored and named in X-Ringbridge-Ignored.",
+        "required": list(required),
+        "properties": {field.name: _field_schema(field) for field in fields},
+    }
+
+
+CREATE_SCHEMA: Final = _schema("CreateSubscriptionRequest", CREATE_FIELDS, "post-url")
+UPDATE_SCHEMA: Final = _schema("UpdateSubscriptionRequest", UPDATE_FIELDS)
+CREATE_EXAMPLE: Final[Schema] = {"model": "call", "post-url": "https://crm.example.com/calls"}
+UPDATE_EXAMPLE: Final[Schema] = {"post-url": "https://crm.example.com/calls/v2"}
+EXAMPLE: Final[Schema] = {
+    "id": "9f2c1b7d6a504e3f8c2d1a0b",
+    "model": "call",
+    "post-url": "https://crm.example.com/calls",
+    "subscription-geo-support": "yes",
+    "user-scope": "Office Manager",
+    "reseller": "*",
+    "domain": "demo",
+    "user": "*",
+    "subscription-creation-datetime": "2026-11-23T10:00:00+00:00",
+    "subscription-expires-datetime": "2046-11-23T10:00:00+00:00",
+    "preferred-server": "",
+    "current-active-server": "node-1",
+    "status": "active",
+    "error-count": 0,
+    "posts-count": 17,
+}
+SECRET_EXAMPLE: Final = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"  # noqa: S105 - an example

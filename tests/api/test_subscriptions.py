@@ -1,0 +1,235 @@
+"""Event subscriptions over HTTP (contract §5)."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import httpx
+import pytest
+
+from ringbridge.model.directory import Subscription
+from tests.api.world import World
+
+ALL = "/ns-api/v2/subscriptions"
+OF_DOMAIN = "/ns-api/v2/domains/{}/subscriptions"
+BODY = {"model": "call", "post-url": "https://crm.example.com/calls"}
+
+
+async def create(client: httpx.AsyncClient, path: str = ALL, **more: object) -> dict[str, Any]:
+    """Return a new subscription; `more` has underscores for dashes."""
+    body = BODY | {"synchronous": "yes"} | {name.replace("_", "-"): value for name, value in more.items()}
+    answer = await client.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+async def ids(client: httpx.AsyncClient, path: str = ALL) -> list[str]:
+    answer = await client.get(path)
+    assert answer.status_code == 200, answer.text
+    return [one["id"] for one in answer.json()]
+
+
+async def test_a_subscription_is_made_read_and_told_its_secret_once(world: World, client: httpx.AsyncClient) -> None:
+    made = await create(client)
+    assert len(base64.b64decode(made["webhook-secret"].removeprefix("whsec_"))) == 32
+    read = (await client.get(f"{ALL}/{made['id']}")).json()
+    assert read == {name: value for name, value in made.items() if name != "webhook-secret"}
+    assert read | {"id": ""} == {
+        "id": "",
+        "model": "call",
+        "post-url": "https://crm.example.com/calls",
+        "subscription-geo-support": "yes",
+        "user-scope": "Basic User",
+        "reseller": "*",
+        "domain": "demo",
+        "user": "1001",
+        "subscription-creation-datetime": "2027-01-15T08:00:00+00:00",
+        "subscription-expires-datetime": "2047-01-15T08:00:00+00:00",
+        "preferred-server": "",
+        "current-active-server": "",
+        "status": "active",
+        "error-count": 0,
+        "posts-count": 0,
+    }
+
+
+async def test_without_synchronous_202_tells_id_and_secret(client: httpx.AsyncClient) -> None:
+    answer = await client.post(ALL, json=BODY)
+    assert answer.status_code == 202
+    assert answer.json()["code"] == 202
+    assert answer.json()["webhook-secret"].startswith("whsec_")
+    assert (await client.get(f"{ALL}/{answer.json()['id']}")).status_code == 200
+
+
+async def test_a_model_without_events_is_pending(client: httpx.AsyncClient) -> None:
+    assert (await create(client, model="voicemail"))["status"] == "pending"
+
+
+async def test_every_fault_is_named_at_once(client: httpx.AsyncClient) -> None:
+    body = {
+        "model": "weather",
+        "post-url": "ftp://crm.example.com",
+        "domain": "a b",
+        "subscription-expires-datetime": "2001-01-01 00:00:00",
+        "subscription-geo-support": "maybe",
+    }
+    answer = await client.post(ALL, json=body)
+    assert answer.status_code == 400
+    assert {one["field"] for one in answer.json()["errors"]} == set(body)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "https://u:p@crm.example.com/",
+        "https://crm.example.com/#x",
+        "https://h:99999/",
+        "javascript:1",
+        "//h/",
+    ],
+)
+async def test_a_url_that_is_no_receivers_is_refused(client: httpx.AsyncClient, url: str) -> None:
+    answer = await client.post(ALL, json=BODY | {"post-url": url})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "post-url")
+
+
+async def test_a_subscription_needs_a_url(client: httpx.AsyncClient) -> None:
+    answer = await client.post(ALL, json={"model": "call"})
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["code"] == "missing"
+
+
+async def test_a_user_sees_its_own_and_a_manager_those_of_the_domain(world: World, client: httpx.AsyncClient) -> None:
+    async with (
+        world.client(world.other_user_key) as other,
+        world.client(world.manager_key) as manager,
+        world.client(world.foreign_manager_key) as foreign,
+        world.client(world.super_key) as super_user,
+    ):
+        mine = (await create(client))["id"]
+        others = (await create(other))["id"]
+        whole = await create(manager)
+        everywhere = await create(super_user)
+        assert (whole["domain"], whole["user"]) == ("demo", "*")
+        assert everywhere["domain"] == "*"
+        assert await ids(client) == [mine]
+        assert set(await ids(manager)) == {mine, others, whole["id"]}
+        assert await ids(foreign) == []
+        assert set(await ids(super_user)) == {mine, others, whole["id"], everywhere["id"]}
+        assert set(await ids(super_user, OF_DOMAIN.format("demo"))) == {mine, others, whole["id"]}
+        for name in (others, whole["id"], everywhere["id"]):
+            for answer in (
+                await client.get(f"{ALL}/{name}"),
+                await client.put(f"{ALL}/{name}", json={}),
+                await client.delete(f"{ALL}/{name}"),
+            ):
+                assert answer.status_code == 404, answer.text
+        assert (await manager.get(f"{ALL}/count")).json() == {"total": 3}
+        assert (await foreign.get(OF_DOMAIN.format("demo"))).status_code == 404
+
+
+async def test_a_reseller_sees_and_makes_those_of_its_domains(world: World) -> None:
+    key = world.add_key("*", "*", "Reseller", reseller="acme")
+    async with (
+        world.client(key) as reseller,
+        world.client(world.foreign_manager_key) as manager,
+        world.client(world.manager_key) as stranger,
+    ):
+        theirs = (await create(manager))["id"]
+        await create(stranger)
+        own = await create(reseller)
+        assert (own["domain"], own["reseller"]) == ("*", "acme")
+        assert (await create(reseller, domain="other"))["domain"] == "other"
+        assert theirs in await ids(reseller)
+        assert len(await ids(reseller)) == 3
+        assert (await reseller.post(ALL, json=BODY | {"domain": "demo"})).status_code == 404
+        assert (await reseller.post(ALL, json=BODY | {"reseller": "else"})).status_code == 403
+
+
+async def test_nobody_subscribes_beyond_its_token(world: World, client: httpx.AsyncClient) -> None:
+    async with world.client(world.manager_key) as manager:
+        for who, more, status in (
+            (client, {"user": "1002"}, 403),
+            (client, {"domain": "other"}, 404),
+            (client, {"domain": "nowhere"}, 404),
+            (client, {"user-scope": "Super User"}, 403),
+            (manager, {"domain": "other"}, 404),
+            (manager, {"user": "4711"}, 404),
+        ):
+            answer = await who.post(ALL, json=BODY | more)
+            assert answer.status_code == status, answer.text
+        assert (await create(manager, user="1002"))["user"] == "1002"
+        answer = await manager.post(OF_DOMAIN.format("demo"), json=BODY | {"domain": "other"})
+        assert answer.json()["errors"][0]["code"] == "domain-mismatch"
+        assert (await create(manager, OF_DOMAIN.format("~")))["domain"] == "demo"
+    async with world.client(world.readonly_key) as readonly:
+        assert (await readonly.post(ALL, json=BODY)).status_code == 403
+
+
+async def test_an_update_changes_what_it_names(world: World, client: httpx.AsyncClient) -> None:
+    made = await create(client)
+    one = f"{ALL}/{made['id']}"
+    answer = await client.put(one, json={"post-url": "https://crm.example.com/v2", "posts-count": "7", "nonsense": 1})
+    assert (answer.status_code, answer.headers["x-ringbridge-ignored"]) == (202, "nonsense")
+    read = (await client.get(one)).json()
+    assert read["post-url"] == "https://crm.example.com/v2"
+    assert (read["posts-count"], read["model"], read["domain"]) == (7, "call", "demo")
+    assert (await client.put(one, json={"posts-count": "many"})).status_code == 400
+
+
+async def test_what_is_deleted_is_gone(world: World, client: httpx.AsyncClient) -> None:
+    made = await create(client)
+    assert (await client.delete(f"{ALL}/{made['id']}")).status_code == 202
+    assert (await client.get(f"{ALL}/{made['id']}")).status_code == 404
+    assert await ids(client) == []
+
+
+async def test_an_expired_subscription_is_not_there(world: World, client: httpx.AsyncClient) -> None:
+    made = await create(client, subscription_expires_datetime="2027-01-15T09:00:00Z")
+    assert made["subscription-expires-datetime"] == "2027-01-15T09:00:00+00:00"
+    world.clock.time += 3600
+    assert (await client.get(f"{ALL}/{made['id']}")).status_code == 404
+
+
+async def test_what_a_token_makes_ends_with_it_unless_it_says_otherwise(world: World) -> None:
+    key = world.add_key("demo", "1001", "Basic User", expires_at=world.clock.now() + 60)
+    async with world.client(key) as client:
+        assert (await create(client))["subscription-expires-datetime"] == "2027-01-15T08:01:00+00:00"
+        later = await create(client, subscription_expires_datetime="2028-01-01 00:00:00")
+        assert later["subscription-expires-datetime"] == "2028-01-01T00:00:00+00:00"
+
+
+async def test_lists_are_paged(client: httpx.AsyncClient) -> None:
+    made = [(await create(client))["id"] for _ in range(3)]
+    answer = await client.get(ALL, params={"start": 2, "limit": 1})
+    assert [one["id"] for one in answer.json()] == sorted(made)[1:2]
+    assert answer.headers["x-total-count"] == "3"
+    assert 'rel="next"' in answer.headers["link"]
+
+
+async def test_one_holder_has_at_most_a_hundred(world: World, client: httpx.AsyncClient) -> None:
+    for number in range(100):
+        world.store.put(
+            Subscription(
+                f"s{number}", "call", "https://h/", "x", holder_domain="demo", holder_user="1001", expires_at=9e9
+            )
+        )
+    answer = await client.post(ALL, json=BODY)
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (409, "too-many-subscriptions")
+
+
+async def test_a_subscription_begins_where_the_calls_stand(world: World, client: httpx.AsyncClient) -> None:
+    made = await create(client)
+    record = await world.store.subscription(made["id"])
+    assert record is not None
+    assert record.since == await world.bus.call_positions()
+
+
+async def test_while_the_bus_is_away_they_are_read_and_none_is_made(world: World, client: httpx.AsyncClient) -> None:
+    made = await create(client)
+    world.hub.is_up = False
+    assert (await client.get(f"{ALL}/{made['id']}")).status_code == 200
+    answer = await client.post(ALL, json=BODY)
+    assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
