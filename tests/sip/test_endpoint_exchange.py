@@ -11,6 +11,7 @@ from tests.sip.rig import PHONE, PHONE_TCP, Rig, invite_order
 from tests.sip.wire import OTHER_SDP
 
 CREDENTIALS = Credentials("trunk", "secret", realm="carrier.example")
+BY_HOST = Credentials("trunk", "secret", host=PHONE.host)
 CHALLENGE = 'Digest realm="carrier.example", nonce="{}", qop="auth", algorithm=SHA-256'
 
 
@@ -202,3 +203,22 @@ def test_order_of_ipv6_peers_is_written_with_brackets() -> None:
     rig.reply(invite, 200, sdp=OTHER_SDP, peer=peer, contact="<sip:1001@[2001:db8::3]:5070>")
     rig.sent_request("ACK")
     assert rig.destinations == [Peer(Transport.UDP, "2001:db8::3", 5070)]
+
+
+def test_a_realm_that_cannot_be_answered_leaves_the_refusal() -> None:
+    rig = Rig()
+    _, invite = rig.invite(credentials=BY_HOST)
+    rig.reply(invite, 407, headers=(("Proxy-Authenticate", 'Digest realm="a\\"b", nonce="n"'),))
+    assert rig.sent_request("ACK").cseq.number == 1
+    assert rig.event(Failed).status == 407
+    assert rig.gone()
+
+
+def test_an_unreadable_challenge_does_not_hide_a_good_one() -> None:
+    rig = Rig()
+    _, invite = rig.invite(credentials=BY_HOST)
+    bad = ("Proxy-Authenticate", 'Digest realm="x", realm="y"')
+    rig.reply(invite, 407, headers=(bad, *challenge("n1")))
+    [_, again] = rig.sent()
+    assert isinstance(again, Request)
+    assert 'realm="carrier.example"' in (again.first("Proxy-Authorization") or "")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ringbridge.sip.digest import Algorithm, AuthFields, Credentials, Proof, compute_response, make_ha1
-from ringbridge.sip.errors import ProtocolError
+from ringbridge.sip.errors import ProtocolError, UnsafeHeader
 from ringbridge.sip.message import Response
 from ringbridge.sip.params import quote
 
@@ -51,6 +51,12 @@ class Authenticator:
             answerable = True
         return answerable
 
+    @property
+    def realm(self) -> str | None:
+        """The realm that was answered last; None before the first."""
+        newest = next(reversed(self._protections.values()), None)
+        return None if newest is None else newest.challenge.text("realm")
+
     def _best(self, response: Response, host: str) -> dict[tuple[str, str], tuple[AuthFields, Algorithm]]:
         best: dict[tuple[str, str], tuple[AuthFields, Algorithm]] = {}
         preference = list(Algorithm)
@@ -81,7 +87,13 @@ class Authenticator:
                 return False
         elif mine.host is None or mine.host.lower() != host.lower():
             return False
-        return mine.ha1 is None or bool(mine.ha1.by(algorithm))
+        if mine.ha1 is not None:
+            return bool(mine.ha1.by(algorithm))
+        try:
+            make_ha1(mine.username, challenge.get("realm"), mine.password)
+        except UnsafeHeader:
+            return False  # a realm that has no place in our answer: then the refusal stands
+        return True
 
     def headers(self, method: str, uri: str, cnonce: str) -> list[tuple[str, str]]:
         """Return Authorization and Proxy-Authorization headers for the next request; each call counts the nonces on.

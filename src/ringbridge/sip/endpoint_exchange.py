@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeAlias
 
 from ringbridge.sip.client_transaction import ClientTransaction
 from ringbridge.sip.dialog import Dialog, listening_address
-from ringbridge.sip.digest import AuthFields, Credentials
+from ringbridge.sip.digest import Credentials
 from ringbridge.sip.digest_client import Authenticator
 from ringbridge.sip.endpoint_stack import Stack
 from ringbridge.sip.message import Request, Response
@@ -57,13 +57,9 @@ class Authorizer:
         if not self._authenticator.take(response, host):
             return False
         if self._credentials.realm is None:
-            self._pin_realm(response)
+            # This realm alone from now on, also where the dialog's route leads to another of the peer's hosts.
+            self._credentials = replace(self._credentials, realm=self._authenticator.realm)
         return True
-
-    def _pin_realm(self, response: Response) -> None:
-        """Answer this realm alone from now on, also where the dialog's route leads to another of the peer's hosts."""
-        lines = response.lines("WWW-Authenticate") + response.lines("Proxy-Authenticate")
-        self._credentials = replace(self._credentials, realm=AuthFields.parse(lines[0]).text("realm"))
 
     def headers(self, method: str, uri: str, cnonce: str) -> list[tuple[str, str]]:
         """Return what proves us to the realms met so far; empty before the first challenge."""
