@@ -7,6 +7,7 @@ import pytest
 
 from ringbridge.sip.digest import Credentials
 from ringbridge.sip.message import Request
+from ringbridge.sip.peer import Peer, Transport
 from ringbridge.sip.session import Session
 from ringbridge.sip.session_events import Answered, Ended, EndedBy, Failed, Failure, Progress, Reinvited
 from ringbridge.sip.session_snapshot import SessionSnapshot
@@ -234,3 +235,20 @@ def test_challenged_bye_of_a_restored_session_is_answered_with_the_credentials_g
     rig.endpoint.hang_up(restored, rig.now)
     rig.reply(rig.sent_request("BYE"), 407, headers=CHALLENGE)
     assert rig.sent_request("BYE").first("Proxy-Authorization") is not None
+
+
+def test_restored_session_answers_the_realm_that_it_had_met() -> None:
+    """The carrier is known by name, and its answer came from an address: the host alone would not do any more."""
+    by_name = Credentials("trunk", "secret", host="trunk.example")
+    before = Rig()
+    session, invite = before.invite(Peer(Transport.UDP, "trunk.example", 5060), credentials=by_name)
+    before.reply(invite, 407, headers=CHALLENGE)
+    again = before.sent()[1]
+    assert isinstance(again, Request)
+    before.reply(again, 200, sdp=OTHER_SDP)
+    rig, restored = crash(session, credentials=by_name)
+    rig.endpoint.hang_up(restored, rig.now)
+    other = (("Proxy-Authenticate", 'Digest realm="elsewhere", nonce="n2"'),)
+    rig.reply(rig.sent_request("BYE"), 407, headers=(*other, *CHALLENGE))
+    proof = rig.sent_request("BYE").first("Proxy-Authorization") or ""
+    assert 'realm="carrier.example"' in proof

@@ -46,6 +46,11 @@ class Authorizer:
         self._credentials = credentials
         self._authenticator: Authenticator | None = None
 
+    @property
+    def realm(self) -> str:
+        """The only realm that is answered; empty while any of the right host is."""
+        return self._credentials.realm or ""
+
     def take(self, response: Response, host: str, *, first: bool) -> bool:
         """Learn from a 401 or 407; return whether to send the request again.
 

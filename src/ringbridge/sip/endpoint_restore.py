@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ringbridge.sip import client_transaction as client
 from ringbridge.sip.client_transaction import ClientTransaction
 from ringbridge.sip.dialog import Dialog
@@ -37,7 +39,7 @@ def restore(stack: Stack, snapshot: SessionSnapshot, now: float, *, credentials:
     session.peer_updates = snapshot.peer_updates
     session.local_sdp = snapshot.local_sdp
     if credentials is not None:
-        session.auth = Authorizer(credentials)
+        session.auth = Authorizer(replace(credentials, realm=credentials.realm or snapshot.realm or None))
     stack.sessions[session.key] = session
     if not snapshot.answered:
         session.state = State.PROCEEDING

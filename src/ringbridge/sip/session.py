@@ -261,6 +261,7 @@ class Session:
             stay_with_peer=dialog.stay_with_peer,
             peer_updates=self.peer_updates,
             peer_timer=None if watch is None else SessionTimerSnapshot(watch.expires_s, watch.we_refresh),
+            realm="" if self.auth is None else self.auth.realm,
             local_sdp=self.local_sdp if established else b"",
         )
 

@@ -52,5 +52,7 @@ class SessionSnapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     peer_updates: bool = False
     """The peer allows UPDATE."""
     peer_timer: SessionTimerSnapshot | None = None
+    realm: str = ""
+    """The realm that was answered, where the credentials name none: the dialog's route may lead to another host."""
     local_sdp: bytes = b""
     """Our last offer or answer, for a refresh by re-INVITE."""
