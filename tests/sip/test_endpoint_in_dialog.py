@@ -276,3 +276,16 @@ def test_dialog_that_the_peer_does_not_know_is_ended(status: int) -> None:
     ended = rig.event(Ended)
     assert (ended.by, ended.status) == (EndedBy.TIMEOUT, status)
     assert rig.gone()
+
+
+def test_numbers_of_one_phone_of_a_fork_do_not_bind_the_one_that_answers() -> None:
+    rig = Rig()
+    session, invite = rig.invite()
+    rig.reply(invite, 180, tag="left")
+    rig.feed(phone_in_dialog(session, "UPDATE", number=1000, tag="left"))
+    rig.reply(invite, 200, sdp=OTHER_SDP, tag="right")
+    rig.sent()
+    rig.endpoint.take_events()
+    rig.feed(phone_in_dialog(session, "BYE", number=2, tag="right"))
+    rig.sent_response(200)
+    assert rig.event(Ended).by is EndedBy.REMOTE

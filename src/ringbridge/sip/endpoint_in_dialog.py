@@ -29,7 +29,8 @@ def receive_in_dialog(
         # RFC 3261 §12.2.2: out of order; the peer has moved on.
         stack.respond(transaction, now, status=500, reason="CSeq Out of Order")
         return
-    dialog.remote_cseq = max(dialog.remote_cseq, number)
+    if dialog.remote_tag:  # before the answer the phones of a fork are one dialog here, each with numbers of its own
+        dialog.remote_cseq = max(dialog.remote_cseq, number)
     if session.state is State.ENDING and request.method != "BYE":
         stack.respond(transaction, now, status=481)
         return
