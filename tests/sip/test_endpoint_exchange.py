@@ -222,3 +222,22 @@ def test_an_unreadable_challenge_does_not_hide_a_good_one() -> None:
     [_, again] = rig.sent()
     assert isinstance(again, Request)
     assert 'realm="carrier.example"' in (again.first("Proxy-Authorization") or "")
+
+
+def test_second_answer_of_a_fork_is_ended_though_the_carrier_challenges() -> None:
+    rig = Rig()
+    _, invite = rig.invite(credentials=CREDENTIALS)
+    rig.reply(invite, 407, headers=challenge("n1"))
+    again = rig.sent()[1]
+    assert isinstance(again, Request)
+    rig.reply(again, 200, sdp=OTHER_SDP, tag="one")
+    rig.sent_request("ACK")
+    rig.event(Answered)
+    rig.reply(again, 200, sdp=OTHER_SDP, tag="two")
+    [ack, bye] = rig.sent()
+    assert ack.first("Proxy-Authorization") == again.first("Proxy-Authorization")
+    assert isinstance(bye, Request)
+    rig.reply(bye, 407, headers=challenge("n2"), tag="two")
+    bye = rig.sent_request("BYE")
+    assert bye.to.tag == "two"
+    assert 'nonce="n2"' in (bye.first("Proxy-Authorization") or "")

@@ -11,7 +11,7 @@ from ringbridge.sip.digest import Credentials
 from ringbridge.sip.endpoint_exchange import Authorizer
 from ringbridge.sip.endpoint_refresh import watch_session
 from ringbridge.sip.endpoint_stack import Stack
-from ringbridge.sip.endpoint_uac import acknowledge, attach_sent_invite
+from ringbridge.sip.endpoint_uac import StrayAnswers, acknowledge, attach_sent_invite
 from ringbridge.sip.message import Request, Response
 from ringbridge.sip.peer import Peer, Transport
 from ringbridge.sip.session import Session, State
@@ -107,7 +107,7 @@ class _RepeatedAnswer:
         if response.to.tag == self._session.dialog.remote_tag:
             acknowledge(self._stack, transaction, self._session.dialog, response)
         else:
-            self._stack.stray_answers.on_response(transaction, response, peer, now)
+            StrayAnswers(self._stack, auth=self._session.auth).on_response(transaction, response, peer, now)
 
     def on_failure(self, transaction: ClientTransaction, failure: Failure, now: float) -> None:
         """Nothing was sent that could fail."""

@@ -161,7 +161,9 @@ def _on_answer(session: Session, exchange: Exchange, response: Response, peer: P
         transaction.keep_ack(response.to.tag or "", ack)
         stack.outgoing.append(ack)
     transaction.request = None
-    transaction.user = stack.stray_answers
+    # A trunk challenges the BYE of a stray answer too.
+    auth = session.auth
+    transaction.user = stack.stray_answers if auth is None else StrayAnswers(stack, auth=auth, proofs=proofs)
     if action is Action.ACK_AND_BYE:
         send_bye(stack, session, now)
         return
@@ -171,9 +173,11 @@ def _on_answer(session: Session, exchange: Exchange, response: Response, peer: P
     stack.emit(Answered(session, response.status, response.reason, sdp_of(response)))
 
 
-def acknowledge(stack: Stack, transaction: ClientTransaction, dialog: Dialog, response: Response) -> None:
+def acknowledge(
+    stack: Stack, transaction: ClientTransaction, dialog: Dialog, response: Response, proofs: Headers = ()
+) -> None:
     """Send the ACK of a 2xx and keep it for when that 2xx comes again (RFC 3261 §13.2.2.4)."""
-    ack = ack_of(stack, dialog, response)
+    ack = ack_of(stack, dialog, response, proofs)
     transaction.keep_ack(response.to.tag or "", ack)
     stack.outgoing.append(ack)
 
@@ -267,10 +271,13 @@ def _q(text: str | None) -> float:
 class StrayAnswers:
     """Takes a 2xx of a branch that forked, after another has answered: ACK, then BYE (RFC 3261 §13.2.2.4)."""
 
-    __slots__ = ("_stack",)
+    __slots__ = ("_auth", "_proofs", "_stack")
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, *, auth: Authorizer | None = None, proofs: Headers = ()) -> None:
+        """`auth` and `proofs` are those of the INVITE, where it needed any."""
         self._stack = stack
+        self._auth = auth
+        self._proofs = proofs
 
     def on_response(self, transaction: ClientTransaction, response: Response, peer: Peer, now: float) -> None:
         """Acknowledge and end what nobody waits for; the dialog is rebuilt from the response alone."""
@@ -287,8 +294,8 @@ class StrayAnswers:
         )
         dialog.local_cseq = response.cseq.number
         dialog.accept(response, peer)
-        acknowledge(stack, transaction, dialog, response)
-        exchange_in_dialog(stack, dialog, "BYE", receiver=_ignore).start(now)
+        acknowledge(stack, transaction, dialog, response, self._proofs)
+        exchange_in_dialog(stack, dialog, "BYE", receiver=_ignore, auth=self._auth).start(now)
 
     def on_failure(self, transaction: ClientTransaction, failure: Failure, now: float) -> None:
         """Nothing was waited for."""
