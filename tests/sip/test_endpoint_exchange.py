@@ -224,6 +224,21 @@ def test_an_unreadable_challenge_does_not_hide_a_good_one() -> None:
     assert 'realm="carrier.example"' in (again.first("Proxy-Authorization") or "")
 
 
+def test_an_invite_that_its_proof_makes_too_large_goes_on_by_tcp() -> None:
+    rig = Rig()
+    padding = (("X-Padding", "x" * 400),)
+    _, invite = rig.invite(credentials=CREDENTIALS, peer_tcp=PHONE_TCP, headers=padding)
+    rig.reply(invite, 407, headers=challenge("n" * 500))
+    [ack, again] = rig.sent()
+    assert rig.destinations == [PHONE, PHONE_TCP]
+    assert isinstance(again, Request)
+    assert (ack.via.transport, again.via.transport) == ("UDP", "TCP")
+    rig.endpoint.peer_failed(PHONE_TCP, rig.now)
+    again = rig.sent_request("INVITE")
+    assert rig.destinations == [PHONE]
+    assert (again.via.transport, again.cseq.number) == ("UDP", 2)
+
+
 def test_second_answer_of_a_fork_is_ended_though_the_carrier_challenges() -> None:
     rig = Rig()
     _, invite = rig.invite(credentials=CREDENTIALS)

@@ -80,6 +80,7 @@ class Exchange:
         "auth",
         "branch",
         "data",
+        "destination",
         "dialog",
         "numbering",
         "on_retry",
@@ -107,7 +108,10 @@ class Exchange:
         self.request = request
         self.branch = branch
         self.peer = peer
+        self.destination = peer
+        """Where it goes this time: to `peer`, or by TCP."""
         self.peer_tcp: Peer | None = None
+        """Where it goes when it is too large for UDP; None: nowhere else, or that was tried in vain."""
         self.receiver = receiver
         self.numbering = numbering
         self.on_retry: Callable[[], object] | None = None
@@ -126,22 +130,22 @@ class Exchange:
             UnsafeHeader: something in the request is unfit for its place.
         """
         self.data = self.request.serialize()
-        peer_tcp = self.peer_tcp
-        if peer_tcp is None or self.peer.transport is not Transport.UDP:
-            self.peer_tcp = None
-        elif len(self.data) > self.stack.settings.tcp_over_bytes:
-            self.request.set("Via", self.stack.via(peer_tcp.transport, self.branch))
+        self.destination = self.peer
+        # What a proof has made larger may need TCP that did not before.
+        too_large = self.peer.transport is Transport.UDP and len(self.data) > self.stack.settings.tcp_over_bytes
+        if self.peer_tcp is not None and too_large:
+            self.destination = self.peer_tcp
+            self.request.set("Via", self.stack.via(self.peer_tcp.transport, self.branch))
             self.data = self.request.serialize()
-        else:
-            self.peer_tcp = None
 
     def start(self, now: float) -> None:
         """Send the request."""
         if not self.data:
             self.prepare()
         data, self.data = self.data, b""
-        peer = self.peer_tcp or self.peer
-        self.transaction = ClientTransaction(self.stack, request=self.request, branch=self.branch, peer=peer, user=self)
+        self.transaction = ClientTransaction(
+            self.stack, request=self.request, branch=self.branch, peer=self.destination, user=self
+        )
         self.stack.start_client(self.transaction, data, now)
 
     def retry(self, now: float) -> None:
@@ -149,8 +153,7 @@ class Exchange:
         self.retries += 1
         request = self.request
         self.branch = next_branch(self.branch, self.retries)
-        peer = self.peer_tcp or self.peer
-        request.set("Via", self.stack.via(peer.transport, self.branch))
+        request.set("Via", self.stack.via(self.peer.transport, self.branch))
         request.set("CSeq", f"{self.numbering.next_cseq()} {request.method}")
         for name in AUTHORIZING:
             request.remove(name)
@@ -180,7 +183,7 @@ class Exchange:
 
     def _redirect(self, failed: Peer) -> bool:
         """Find another way than to `failed`; False: there is none."""
-        if self.peer_tcp is not None:
+        if failed == self.peer_tcp:
             self.peer_tcp = None
             return True
         dialog, self.dialog = self.dialog, None
