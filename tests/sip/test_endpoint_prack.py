@@ -146,3 +146,15 @@ def test_provisional_that_is_never_pracked_ends_the_call() -> None:
     assert 504 in rig.statuses()
     assert rig.event(Ended).status == 504
     assert rig.gone()
+
+
+def test_answer_of_a_reliable_provisional_stands_when_the_200_brings_none() -> None:
+    """RFC 3262 §5: SDP that was acknowledged by PRACK need not come again."""
+    rig = Rig()
+    _, invite = rig.invite()
+    rig.reply(invite, 183, sdp=SDP, headers=reliable(1), tag="other")
+    rig.reply(invite, 183, sdp=OTHER_SDP, headers=reliable(77))
+    rig.reply(invite, 180, headers=reliable(78))
+    rig.endpoint.take_events()
+    rig.reply(invite, 200)
+    assert rig.event(Answered).sdp == OTHER_SDP

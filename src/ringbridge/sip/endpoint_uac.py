@@ -108,7 +108,7 @@ def _on_retry(session: Session) -> None:
     if session.exchange is not None:
         session.invite_branch = session.exchange.branch
     session.invite_cseq = session.dialog.local_cseq
-    session.early = None
+    session.early = session.early_sdp = None
 
 
 def send_invite(stack: Stack, session: Session, now: float) -> None:
@@ -137,7 +137,10 @@ def _on_provisional(session: Session, exchange: Exchange, response: Response, pe
         return
     if take_reliable(stack, session, response, peer, now) and action is Action.REPORT_PROGRESS:
         tag = response.to.tag or ""
-        stack.emit(Progress(session, response.status, response.reason, sdp_of(response), tag))
+        sdp = sdp_of(response)
+        if sdp:
+            session.early_sdp = {**(session.early_sdp or {}), tag: sdp}
+        stack.emit(Progress(session, response.status, response.reason, sdp, tag))
 
 
 def _on_answer(session: Session, exchange: Exchange, response: Response, peer: Peer, now: float) -> None:
@@ -149,7 +152,8 @@ def _on_answer(session: Session, exchange: Exchange, response: Response, peer: P
     early = session.early
     dialog = early.get(response.to.tag or "", session.dialog) if early else session.dialog
     session.dialog = dialog
-    session.early = None
+    early_sdp = session.early_sdp
+    session.early = session.early_sdp = None
     session.exchange = None
     dialog.accept(response, peer)
     proofs = [pair for pair in exchange.request.headers if pair[0] in AUTHORIZING]
@@ -170,7 +174,10 @@ def _on_answer(session: Session, exchange: Exchange, response: Response, peer: P
     session.answered = True
     session.peer_updates = "UPDATE" in (response.first("Allow") or "")
     watch_session(stack, session, agree_as_uac(response), now)
-    stack.emit(Answered(session, response.status, response.reason, sdp_of(response)))
+    # RFC 3262 §5: a reliable provisional may have brought the answer, and then the 2xx brings none. Deviates: some
+    # phones do so after an unreliable one too; to hang up on them helps nobody.
+    sdp = sdp_of(response) or (early_sdp or {}).get(dialog.remote_tag, b"")
+    stack.emit(Answered(session, response.status, response.reason, sdp))
 
 
 def acknowledge(

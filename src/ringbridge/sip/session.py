@@ -159,6 +159,7 @@ class Session:
         "dead_status",
         "dialog",
         "early",
+        "early_sdp",
         "exchange",
         "held_ack",
         "invite_branch",
@@ -191,6 +192,8 @@ class Session:
         """The dialog; of a session that we start, before the answer, what the dialogs will grow from."""
         self.early: dict[str, Dialog] | None = None
         """Early dialogs by remote tag, where one was needed before the answer."""
+        self.early_sdp: dict[str, bytes] | None = None
+        """SDP of provisional responses by remote tag."""
         self.exchange: Exchange | None = None
         """Our initial INVITE until its final response."""
         self.server: ServerTransaction | None = None
