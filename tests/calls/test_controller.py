@@ -241,6 +241,14 @@ def test_the_call_goes_on_when_a_loser_refuses_after_the_answer() -> None:
     assert bench.stored.state is CallState.CONNECTED
 
 
+def test_a_loser_that_does_not_answer_its_cancel_makes_no_call_longer() -> None:
+    """A phone that has gone: its CANCEL waits for half a minute, and the last event of the call for it."""
+    bench = Bench(FORKED).start().answer(O1).answer(T1).refuse(T2, 487).advance(10).hang_up(T1)
+    assert not bench.stored.is_over, "not before every phone is known to have stopped"
+    bench.advance(22).confirm().check_over()
+    assert (bench.cdr.ended_at, bench.cdr.talking_s, bench.cdr.total_s) == (START + 10, 10.0, 10.0)
+
+
 # --- ringback and early media ---
 
 

@@ -169,6 +169,7 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True):
     ending: ReleaseCause | None = None
     """Why it is being ended, while legs are still being cancelled."""
     ending_by: str = ""
+    ending_at: float = 0.0
     barred_until: float = 0.0
 
     @property
@@ -282,14 +283,22 @@ def _order_changed(call: Call, event: HoldOrdered | OrderDone) -> Call:
             return replace(call, orders=(*call.orders[:-1], replace(call.order, ended_at=event.at, cause=event.cause)))
 
 
+def _ending(call: Call, event: CallEnding) -> Call:
+    if call.ending:
+        return call
+    return replace(call, ending=event.cause, ending_by=event.ended_by, ending_at=event.at)
+
+
 def _ended(call: Call, event: CallEnded) -> Call:
+    # A phone that does not answer our CANCEL holds the last event up for half a minute; the parties parted before.
+    at = call.ending_at or event.at
     return replace(
         call,
         state=CallState.ENDED,
-        ended_at=event.at,
+        ended_at=at,
         ended_by=event.ended_by,
         release=event.cause,
-        held_s=_held_until(call, event.at) if call.held_since else call.held_s,
+        held_s=_held_until(call, at) if call.held_since else call.held_s,
         held_since=0.0,
     )
 
@@ -359,7 +368,7 @@ def _go_on(call: Call, event: CallEvent) -> Call:
         case EndRequested():
             return replace(call, end_requested_by=event.by)
         case CallEnding():
-            return call if call.ending else replace(call, ending=event.cause, ending_by=event.ended_by)
+            return _ending(call, event)
         case CallEnded():
             return _ended(call, event)
         case CallRequested() | CallBarred():
