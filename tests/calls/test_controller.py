@@ -164,6 +164,17 @@ def test_a_first_leg_that_does_not_answer_is_cancelled_in_time() -> None:
     assert ended_by(bench) == (release.RING_TIMEOUT, "origination")
 
 
+def test_a_first_leg_that_never_rang_is_unreachable() -> None:
+    """The ring time is shorter than Timer B, which would say so."""
+    bench = Bench().start().advance(30).confirm()
+    assert ended_by(bench) == (release.NEVER_RANG, "origination")
+
+
+def test_a_second_leg_of_which_one_phone_is_busy_and_one_gone_is_busy() -> None:
+    bench = Bench(FORKED).start().answer(O1).confirm().refuse(T1, 486).advance(60).confirm()
+    assert ended_by(bench) == (of_sip_status(486), "termination")
+
+
 def test_the_first_phone_to_answer_wins_and_the_others_are_cancelled() -> None:
     bench = Bench(FORKED).start().ring(O1).ring(O2).answer(O2)
     assert bench.releases == [(O1, release.ANSWERED_ELSEWHERE)]
@@ -372,7 +383,7 @@ def test_an_answer_that_comes_with_the_end_of_the_ring_time_is_an_answer() -> No
 
 
 def test_an_answer_after_the_end_of_the_ring_time_is_too_late() -> None:
-    bench = Bench().start().advance(30).answer(O1)
+    bench = Bench().start().ring(O1).advance(30).answer(O1)
     assert ended_by(bench) == (release.RING_TIMEOUT, "origination")
 
 

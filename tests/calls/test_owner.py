@@ -75,7 +75,7 @@ async def test_the_caller_hears_ringback_until_the_answer() -> None:
     [
         ({"1001": Script(status=486)}, "busy", "origination"),
         ({"1001": RINGS}, "ring-timeout", "origination"),
-        ({"1001": SILENT}, "ring-timeout", "origination"),
+        ({"1001": SILENT}, "never-rang", "origination"),
         ({"1001": Script(status=None, answers_cancel=True)}, "ring-timeout", "origination"),
         ({"1002": Script(status=603)}, "declined", "termination"),
         ({"1002": RINGS}, "ring-timeout", "termination"),

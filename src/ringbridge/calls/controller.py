@@ -247,7 +247,7 @@ class Controller:
     def _on_ring_timeout(self, side: Side, now: float) -> list[Action]:
         if self.call.answered(side) is not None:
             return []  # the answer was first; the clock had run out before it could be stopped
-        return self._end(release.RING_TIMEOUT, side.value, now)
+        return self._end(self._ring_cause(side), side.value, now)
 
     def request_end(self, by: str, now: float) -> list[Action]:
         """Somebody wants the call over (DELETE). The wish is stored first, so that no crash forgets it."""
@@ -372,6 +372,13 @@ class Controller:
             return was_up if was_up and self.call.joined_at else release.CALLER_GAVE_UP
         ranked = [cause for cause in causes if cause.result in CAUSE_RANK]
         return min(ranked, key=lambda cause: CAUSE_RANK.index(cause.result), default=causes[-1])
+
+    def _ring_cause(self, side: Side) -> ReleaseCause:
+        """Return why a side whose ring time ran out was not answered: it rang, or refused, or nobody is there."""
+        legs = [leg for leg in self.call.legs if leg.side is side]
+        if any(leg.ringing_at for leg in legs):
+            return release.RING_TIMEOUT
+        return self._side_cause(side) if any(leg.cause for leg in legs) else release.NEVER_RANG
 
     def _delete_cause(self) -> ReleaseCause:
         return release.DELETED_WHILE_UP if self.call.joined_at else release.DELETED

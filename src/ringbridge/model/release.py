@@ -43,6 +43,8 @@ DELETED_WHILE_UP = ReleaseCause(Result.COMPLETED, "deleted")
 CALLER_GAVE_UP = ReleaseCause(Result.CANCELLED, "origination-hung-up")
 """The first leg hung up while the second was still ringing."""
 RING_TIMEOUT = ReleaseCause(Result.NO_ANSWER, "ring-timeout")
+NEVER_RANG = ReleaseCause(Result.UNREACHABLE, "never-rang")
+"""The ring time ran out and no phone had said that it rings."""
 CALL_TOO_LONG = ReleaseCause(Result.COMPLETED, "call-duration-limit")
 DIALLED_TOO_LATE = ReleaseCause(Result.EXPIRED, "dial-before-passed")
 RELAY_LOST = ReleaseCause(Result.FAILED, "relay-lost")
