@@ -1,15 +1,15 @@
-"""An order for a leg as an INVITE: what it says of the caller, and which headers it carries."""
+"""What an INVITE says of a leg's order: the caller, its headers, and what may be proved to whom."""
 
 from __future__ import annotations
 
 import pytest
 
-from ringbridge.adapters.sip_invite import invite_order
+from ringbridge.adapters.sip_invite import credentials_of, invite_order
 from ringbridge.calls.found import connection_target
 from ringbridge.calls.ports import LegOrder
 from ringbridge.model.directory import Connection
 from ringbridge.model.events import CallerId
-from ringbridge.model.ids import LegId, SessionId
+from ringbridge.model.ids import DomainName, LegId, SessionId
 from ringbridge.sip.session_orders import InviteOrder
 from tests.calls.samples import DOMAIN
 
@@ -37,3 +37,37 @@ def test_a_dial_rules_headers_are_carried() -> None:
     headers = invite(CallerId("+4570101010"), headers=(("X-Account", "4711"),)).headers
     assert headers[0] == ("X-Account", "4711")
     assert headers[1][0] == "P-Asserted-Identity"
+
+
+def trunk(address: str, **more: str) -> Connection:
+    return Connection(
+        domain="demo",
+        connection_orig_match_pattern="trunk",
+        connection_address=address,
+        connection_sip_registration_username="us",
+        connection_sip_registration_password="secret",
+        **more,  # type: ignore[arg-type] # fields of the connection
+    )
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", "192.0.2.7:5070", "Gw.Example:5070", "[2001:db8::7]", "[::1]:5070"])
+def test_a_connections_credentials_are_for_the_host_that_its_invites_go_to(address: str) -> None:
+    connection = trunk(address)
+    order = LegOrder(
+        session_id=SessionId("s"),
+        leg_id=LegId("t1"),
+        target=connection_target(connection, "4512345678", ""),
+        caller_id=CallerId("4587654321"),
+        domain=DomainName("demo"),
+        auto_answer=False,
+        added_header=None,
+        learn=(),
+    )
+    invite = invite_order(order, sdp=b"", connection=connection)
+    assert invite.credentials == credentials_of(connection)
+    assert invite.credentials is not None
+    assert invite.credentials.host == invite.peer.host
+
+
+def test_a_connection_that_is_not_to_be_authenticated_to_gets_no_proof() -> None:
+    assert credentials_of(trunk("192.0.2.7", connection_sip_authenticate_as_client_enabled="no")) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ringbridge.calls.ports import LegOrder
+from ringbridge.calls.found import host_and_port
 from ringbridge.model.directory import Connection
 from ringbridge.model.events import CallerId, Target
 from ringbridge.model.release import ANSWERED_ELSEWHERE, ReleaseCause, Result
@@ -56,7 +57,7 @@ def credentials_of(connection: Connection | None) -> Credentials | None:
         username=connection.connection_sip_registration_username,
         password=connection.connection_sip_registration_password,
         realm=connection.connection_sip_registration_realm or None,
-        host=connection.connection_address.removeprefix("sip:").partition(":")[0],
+        host=host_and_port(connection.connection_address)[0],
     )
 
 

@@ -70,11 +70,11 @@ def _is_behind_nat(device: Device, location: Location) -> bool:
     """Whether the phone's own idea of its address is not where its packets come from."""
     if device.device_sip_nat_traversal_enabled in ("none", "never"):
         return False
-    host, _ = _host_and_port(location.contact)
+    host, _ = host_and_port(location.contact)
     return bool(location.peer_host) and host != location.peer_host.strip("[]").lower()
 
 
-def _host_and_port(uri: str) -> tuple[str, str]:
+def host_and_port(uri: str) -> tuple[str, str]:
     """Return host, without the brackets of an IPv6 address, and port of a SIP URI or a `host[:port]`."""
     rest = re.sub("^<?sips?:", "", uri, flags=re.IGNORECASE)
     found = HOST_PORT.match(rest.rpartition("@")[2])
@@ -86,7 +86,7 @@ def connection_target(
 ) -> Target:
     """Return the target for `number` through a connection; `host` overrides the Request-URI's host."""
     transport = connection.connection_sip_transport_protocol.upper() or "UDP"
-    address, port = _host_and_port(connection.connection_address)
+    address, port = host_and_port(connection.connection_address)
     at = host or connection.connection_address.removeprefix("sip:")
     uri = f"sip:{number}@{at}" if number else f"sip:{at}"
     suffix = "" if transport == "UDP" else f";transport={transport.lower()}"
