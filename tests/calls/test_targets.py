@@ -399,6 +399,13 @@ def test_a_phone_behind_nat_is_known_by_its_two_addresses(
     assert device_target(device, location("1001", contact=contact, peer_host=peer_host)).nat is nat
 
 
+def test_headers_in_a_registered_contact_do_not_reach_the_request_uri() -> None:
+    """RFC 3261 §19.1.1: they may not stand there; a phone would choose the Route or the body of our INVITE."""
+    device = Device(domain=DOMAIN, user="1001", device="1001m")
+    here = location("1001m", contact="sip:x@192.0.2.2:5060;ob?Route=%3Csip:elsewhere%3E", peer_host="192.0.2.2")
+    assert device_target(device, here).uri == "sip:x@192.0.2.2:5060;ob"
+
+
 def test_a_devices_target_goes_where_its_register_came_from() -> None:
     device = Device(domain=DOMAIN, user="1001", device="1001m")
     here = location("1001m", contact="sip:x@192.168.1.2:5060", peer_host="203.0.113.7", path=("<sip:edge;lr>",))

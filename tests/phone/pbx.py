@@ -54,7 +54,7 @@ class Pbx:
         local = offer_answer.offer(session_id=1, host=rtp.host, port=rtp.port, codecs=self.codecs)
         order = InviteOrder(
             peer=binding.target,
-            uri=binding.request_uri,
+            uri=binding.contact,
             from_=f'"Ann" <sip:1000@{DOMAIN}>',
             to=f"<sip:{user}@{DOMAIN}>",
             sdp=local.sdp(),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ringbridge.calls.ports import LegOrder
 from ringbridge.calls.found import host_and_port
+from ringbridge.calls.ports import LegOrder
 from ringbridge.model.directory import Connection
 from ringbridge.model.events import CallerId, Target
 from ringbridge.model.release import ANSWERED_ELSEWHERE, ReleaseCause, Result

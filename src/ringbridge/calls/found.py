@@ -51,7 +51,7 @@ Resolved: TypeAlias = Found | Fault
 def device_target(device: Device, location: Location) -> Target:
     """Return the target for one registered contact: its INVITE goes where the REGISTER came from."""
     return Target(
-        uri=location.contact,
+        uri=location.contact.partition("?")[0],  # RFC 3261 §19.1.1: a Request-URI has no headers
         transport=location.peer_transport,
         host=location.peer_host,
         port=location.peer_port,

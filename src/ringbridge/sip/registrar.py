@@ -55,11 +55,6 @@ class Binding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     user_agent: str = ""
 
     @property
-    def request_uri(self) -> str:
-        """The Request-URI for this contact; headers in its URI are not applied (RFC 3261 §19.1.5 leaves them to us)."""
-        return self.contact.partition("?")[0]
-
-    @property
     def target(self) -> Peer:
         """Where to send requests for this contact, unless it has a Path."""
         uri = Uri.parse(self.contact)
