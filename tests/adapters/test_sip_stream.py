@@ -146,6 +146,21 @@ def test_a_peer_that_refuses_the_connection_fails_once(loop_factory: LoopFactory
 
 
 @on_both_loops
+@pytest.mark.parametrize("secure", [Transport.TLS, Transport.WS, Transport.WSS])
+def test_what_is_meant_for_tls_never_leaves_in_the_clear(loop_factory: LoopFactory, secure: Transport) -> None:
+    async def main() -> None:
+        seen, heard = Seen(), Seen()
+        async with transport(seen) as (streams, _), transport(heard) as (_, address):
+            peer = Peer(secure, address.host, address.port)
+            streams.send(message(), peer)
+            await until(lambda: seen.failed == [peer])
+            await asyncio.sleep(0.05)
+            assert heard.received == []
+
+    run(main(), loop_factory)
+
+
+@on_both_loops
 def test_a_peer_that_does_not_answer_fails_at_the_deadline(loop_factory: LoopFactory) -> None:
     async def main() -> None:
         seen = Seen()

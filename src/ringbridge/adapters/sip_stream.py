@@ -61,6 +61,8 @@ class StreamTransport:
         connection = self._connections.get(peer)
         if connection is not None:
             connection.write(data)
+        elif peer.transport is not Transport.TCP:
+            self._on_failed(peer)  # TLS and WebSocket are not spoken here, and nothing goes out in the clear instead
         elif peer in self._waiting:
             if len(self._waiting[peer]) < MAX_WAITING:
                 self._waiting[peer].append(data)
