@@ -1,0 +1,125 @@
+"""Two nodes of the program on one bus of three servers: a call is one call, wherever it is asked for and followed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from ringbridge.adapters.nats_bus_subjects import Stream
+from tests.live.cluster import Cluster, three_servers
+from tests.live.node import Api, Node, connection, document, node, rule, until, user
+from tests.live.party import Party, PartyCall
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+POSTS_A_SECOND = 50
+POSTS = 400
+
+
+@dataclass
+class Stage:
+    """Two nodes, and the phones behind their connection: numbers 71… wait to be told, 72… are busy."""
+
+    cluster: Cluster
+    here: Api
+    there: Api
+    phones: Party
+    nodes: tuple[Node, Node]
+
+
+def busy(call: PartyCall) -> None:
+    if call.number.startswith("72"):
+        call.refuse(486)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(three_servers(tmp_path_factory.mktemp("cluster")))
+        phones = await stack.enter_async_context(Party(busy))
+        settings = {"bus.url": ",".join(cluster.urls), "log.level": "warning"}
+        directory = document(
+            connections=[connection("phones", phones.port)], rules=[rule("7", "phones")], users=[user("1001")]
+        )
+        one, here = await stack.enter_async_context(node(directory, settings=settings))
+        other = Node(settings=settings)
+        stack.push_async_callback(other.close)
+        other.key = one.key  # the cluster has one directory, keys and all
+        await other.start()
+        there = await stack.enter_async_context(Api(other))
+        yield Stage(cluster, here, there, phones, (one, other))
+        assert [*one.faults(), *other.faults()] == []
+
+
+async def test_a_call_is_read_followed_and_ended_on_either_node(stage: Stage) -> None:
+    answer = await stage.here.post("followed", "71001", "71002", synchronous="yes")
+    assert (answer.status_code, answer.json()["call-id"]) == (200, "followed")
+    assert (await stage.here.call("followed"))["call-id"] == "followed"
+    await stage.there.in_state("followed", "requested", "claimed", within_s=1)
+    steps = (("71001", "orig-ringing", "orig-answered"), ("71002", "term-ringing", "connected"))
+    for number, ringing, answered in steps:
+        phone = await stage.phones.called(number)
+        phone.ring()
+        for api in (stage.here, stage.there):
+            await api.in_state("followed", ringing, within_s=1)
+        phone.answer()
+        for api in (stage.here, stage.there):
+            await api.in_state("followed", answered, within_s=1)
+    assert await stage.there.delete("followed") == 202
+    cdrs = [await api.cdr("followed") for api in (stage.here, stage.there)]
+    assert cdrs[0] == cdrs[1]
+    assert cdrs[0]["release-cause"]["reason"] == "deleted"
+    await until(lambda: not stage.phones.up, within_s=5)
+
+
+async def test_fifty_posts_over_both_nodes_make_one_call(stage: Stage) -> None:
+    apis = (stage.here, stage.there)
+    answers = await asyncio.gather(*(apis[number % 2].post("once", "71003", "71004") for number in range(50)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
+    phone = await stage.phones.called("71003")
+    assert await stage.there.delete("once") == 202
+    await until(phone.ended.is_set, within_s=5)
+    for api in apis:
+        await api.cdr("once")
+    assert stage.phones.rung_twice() == {}
+
+
+@pytest.mark.timeout(180)
+async def test_no_acknowledged_post_is_lost_when_a_bus_leader_is_killed(stage: Stage) -> None:
+    apis = (stage.here, stage.there)
+    statuses: dict[str, int] = {}
+
+    async def post(number: int) -> None:
+        name = f"stream-{number}"
+        try:
+            statuses[name] = (await apis[number % 2].post(name, f"72{number:04}", "71009")).status_code
+        except httpx.TransportError:
+            statuses[name] = 0
+
+    posts: list[asyncio.Task[None]] = []
+    began = time.monotonic()
+    for number in range(POSTS):
+        posts.append(asyncio.create_task(post(number)))
+        if number == POSTS // 4:
+            (await stage.cluster.leader(Stream.CALLS0)).kill()
+        await asyncio.sleep(max(0.0, began + number / POSTS_A_SECOND - time.monotonic()))
+    await asyncio.gather(*posts)
+    acknowledged = {name for name, status in statuses.items() if status == 202}
+    assert set(statuses.values()) <= {202, 503}
+    assert len(acknowledged) > POSTS * 3 // 4
+    for api in apis:
+        await api.quiet(within_s=60)
+        cdrs = Counter(cdr["call-id"] for cdr in await api.cdrs())
+        assert {name for name in acknowledged if cdrs[name] != 1} == set()
+        assert {name for name, count in cdrs.items() if count > 1} == set()
+    assert stage.phones.rung_twice() == {}
+    print(f"{len(acknowledged)} of {POSTS} acknowledged")  # noqa: T201
