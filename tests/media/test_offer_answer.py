@@ -156,6 +156,14 @@ def test_audio_without_an_address_is_malformed() -> None:
         read_answer(b"v=0\r\no=- 5 5 IN IP4 192.0.2.7\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n", ours())
 
 
+@pytest.mark.parametrize("address", ["media.example.com", "/127", "10.0.0", "::g", "1.2.3.4.5"])
+def test_audio_to_a_name_is_malformed_since_the_relay_sends_to_addresses_alone(address: str) -> None:
+    with pytest.raises(SdpError):
+        read_answer(body("m=audio 4000 RTP/AVP 0", address=address), ours())
+    with pytest.raises(SdpError):
+        answer(body("m=audio 4000 RTP/AVP 0", address=address), ours(), allowed=DEFAULT_CODECS)
+
+
 def test_legs_agree_when_each_takes_what_the_other_sends() -> None:
     def remote(*codecs: Codec) -> Remote:
         return Remote("192.0.2.7", 4000, codecs)

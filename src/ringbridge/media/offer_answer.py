@@ -17,6 +17,7 @@ The secure profiles (RTP/SAVP and their kin) are refused: the relay has no keys,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
 from typing import Final
 
 from msgspec import Struct
@@ -217,10 +218,21 @@ def _remote(description: Description, audio: Media, allowed: Iterable[Codec]) ->
     host = description.address_of(audio)
     if host is None:
         raise SdpError("audio without c=")
+    if not _is_address(host):
+        # Deviates: RFC 8866 §5.7 allows a host name; no telephone sends one, and looking it up would hold the call up.
+        raise SdpError("c= is not an address")
     # RFC 3264 §8.4: the older way to hold is the unspecified address; there is nowhere to send to until it ends.
     unspecified = host in {"0.0.0.0", "::"}
     direction = description.direction_of(audio)
     return Remote(host=None if unspecified else host, port=audio.port, codecs=taken, direction=direction)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return "%" not in host  # a zone means nothing outside of the host that wrote it
 
 
 def _fmtp(codec: Codec, ours: Iterable[Codec]) -> str:
