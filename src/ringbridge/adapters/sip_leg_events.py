@@ -108,7 +108,8 @@ class LegEvents:
 
     def _on_progress(self, event: Progress, leg: SipLeg) -> None:
         early = False
-        if event.sdp and leg.call.answered(leg.side.other) is not None:
+        # Another phone of this side may have won already, and the CANCEL of this one be still to come.
+        if event.sdp and leg.call.answered(leg.side.other) is not None and leg.call.answered(leg.side) is None:
             try:
                 self._listen_to(leg, read_answer(event.sdp, leg.local))
                 early = True

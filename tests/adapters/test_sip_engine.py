@@ -1,0 +1,104 @@
+"""The call engine on real sockets with a real relay: who hears whom."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from ringbridge.adapters.memory_store import MemoryStore
+from ringbridge.adapters.sip_engine import SipEngine
+from ringbridge.adapters.sip_node import SipNode, SipNodeSettings
+from ringbridge.calls.ports import Answered, LegOrder, LegSignal, Ringing
+from ringbridge.media import offer_answer, sdp
+from ringbridge.media.offer_answer import DEFAULT_CODECS
+from ringbridge.model.events import CallerId, Target
+from ringbridge.model.ids import LegId, SessionId
+from ringbridge.phone.audio import hears, tone_frames
+from ringbridge.phone.rtp import RtpParty
+from ringbridge.sip.session_events import EndpointEvent, IncomingInvite
+from tests.adapters.loops import until
+from tests.adapters.relay_folder import relay_in
+from tests.calls.samples import DOMAIN, VirtualClock
+
+CALL = SessionId("s-1")
+NODE = SipNodeSettings(port=0)
+
+
+class Phone:
+    """A phone that does what the test says, and its ear."""
+
+    def __init__(self, rtp: RtpParty) -> None:
+        self.rtp = rtp
+        self.invites: list[IncomingInvite] = []
+        self.node = SipNode(NODE, on_event=self._take)
+
+    def _take(self, event: EndpointEvent) -> None:
+        if isinstance(event, IncomingInvite):
+            self.invites.append(event)
+
+    def order(self, leg_id: str) -> LegOrder:
+        uri = f"sip:1001@{self.node.host}:{self.node.port}"
+        target = Target(uri, "UDP", self.node.host, self.node.port, label=leg_id, to_uri=uri)
+        return LegOrder(CALL, LegId(leg_id), target, CallerId("1000"), DOMAIN)
+
+    def _sdp(self) -> bytes:
+        ours = offer_answer.offer(session_id=1, host=self.rtp.host, port=self.rtp.port)
+        return offer_answer.answer(self.invites[0].sdp, ours, allowed=DEFAULT_CODECS)[0].sdp()
+
+    async def answer(self) -> None:
+        await until(lambda: bool(self.invites))
+        self.node.endpoint.answer(self.invites[0].session, self._sdp(), self.node.now())
+        self.node.wake()
+
+    def ring_with_sound(self) -> None:
+        self.node.endpoint.ring(self.invites[0].session, self.node.now(), status=183, sdp=self._sdp())
+        self.node.wake()
+
+
+async def test_early_media_of_a_phone_that_lost_does_not_take_the_sound_from_the_one_that_won(data_dir: Path) -> None:
+    """Between the answer and the CANCEL that the brain orders, the other phone may still say something."""
+    told: list[LegSignal] = []
+    engines: list[SipEngine] = []
+
+    def take(event: EndpointEvent) -> None:
+        engines[0].on_event(event)
+
+    node = SipNode(NODE, on_event=take)
+    phones = [Phone(await RtpParty.open(ssrc=number)) for number in (1, 2, 3)]
+    first, won, lost = phones
+    async with relay_in(data_dir) as child:
+        engine = SipEngine(node=node, relay=child.relay, directory=MemoryStore(VirtualClock()), ringback="us")
+        engines.append(engine)
+        engine.listen(lambda _session_id, signal: told.append(signal))
+        for one in (node, *(phone.node for phone in phones)):
+            await one.start()
+        try:
+            for orders in ([first.order("o1")], [won.order("t1"), lost.order("t2")]):
+                for leg in await engine.prepare(orders):
+                    engine.invite(CALL, leg.leg_id)
+                if len(orders) == 1:
+                    await first.answer()
+                    await until(lambda: any(isinstance(one, Answered) for one in told))
+            await until(lambda: bool(lost.invites))
+            await won.answer()
+            await until(lambda: sum(isinstance(one, Answered) for one in told) == 2)
+            lost.ring_with_sound()
+            await until(lambda: any(isinstance(one, Ringing) and one.leg_id == "t2" for one in told))
+            first.rtp.send_to(*first_leg_of(first))
+            first.rtp.play(tone_frames(440, 0))
+            await asyncio.sleep(0.5)
+            assert hears(won.rtp.samples(), 440)
+            assert not hears(lost.rtp.samples(), 440)
+        finally:
+            await engine.close(CALL)
+            for phone in phones:
+                phone.rtp.close()
+                await phone.node.stop()
+            await node.stop()
+
+
+def first_leg_of(phone: Phone) -> tuple[str, int]:
+    """Return where a phone is to send its sound, by the offer that it got."""
+    description = sdp.parse(phone.invites[0].sdp)
+    audio = description.media[0]
+    return description.address_of(audio) or "", audio.port
