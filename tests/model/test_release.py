@@ -64,7 +64,7 @@ def test_every_final_refusal_has_a_cause_with_a_kebab_case_reason() -> None:
         (of_sip_status(486), "termination", "Term: 486 Busy Here"),
         (of_sip_status(486), "origination", "Orig: 486 Busy Here"),
         (of_sip_status(499), "termination", "Term: 499"),
-        (RING_TIMEOUT, "termination", "Term: ring-timeout"),
+        (RING_TIMEOUT, "termination", "Term: No Answer"),
         (DIALLED_TOO_LATE, "system", "System: dial-before-passed"),
         (ReleaseCause(Result.FAILED, "relay-unavailable"), "origination", "Orig: relay-unavailable"),
     ],

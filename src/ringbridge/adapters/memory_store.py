@@ -10,6 +10,7 @@ from ringbridge.adapters.store_batch import Offset, StoreBatch
 from ringbridge.calls.ports import CallPage, Clock
 from ringbridge.model.call import Call
 from ringbridge.model.cdr import Cdr
+from ringbridge.model.cdr_query import CdrPage, CdrQuery, CdrTotals, Place, fits, place_of, total_seconds
 from ringbridge.model.dial_plan import DialPlan
 from ringbridge.model.directory import (
     ApiKey,
@@ -201,10 +202,17 @@ class MemoryStore:
         found = self._cdrs.get(session_id)
         return found if found is not None and found.domain == domain else None
 
-    async def cdrs(
-        self, *, domain: str | None = None, user: str | None = None, start: int = 1, limit: int = 100
-    ) -> list[Cdr]:
-        found = [cdr for cdr in self._cdrs.values() if domain in (None, cdr.domain) and user in (None, cdr.user)]
-        found.sort(key=lambda cdr: (cdr.started_at, cdr.id), reverse=True)
-        first = max(start, 1) - 1
-        return found[first : first + limit]
+    async def cdrs(self, query: CdrQuery, *, limit: int, skip: int = 0, after: Place | None = None) -> CdrPage:
+        found = sorted((cdr for cdr in self._cdrs.values() if fits(cdr, query)), key=_order, reverse=True)
+        if after is not None:
+            found = [cdr for cdr in found if _order(cdr) < (after.started_at, after.id)]
+        page = found[skip : skip + limit]
+        return CdrPage(page, place_of(page[-1]) if page else None, more=len(found) > skip + limit)
+
+    async def count_cdrs(self, query: CdrQuery, *, at_most: int | None = None) -> CdrTotals:
+        found = [cdr for cdr in self._cdrs.values() if fits(cdr, query)][:at_most]
+        return CdrTotals(len(found), sum(map(total_seconds, found)))
+
+
+def _order(cdr: Cdr) -> tuple[float, str]:
+    return (cdr.started_at, cdr.id)

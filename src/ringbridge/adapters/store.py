@@ -8,6 +8,7 @@ records and locations are kept in memory until a batch changes them.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,16 @@ from sqlalchemy import Connection, Engine, Select, bindparam, func, select
 
 from ringbridge.adapters.kept_plans import KeptPlans
 from ringbridge.adapters.store_batch import Offset, StoreBatch
+from ringbridge.adapters.store_cdr_rows import cdr_of_body
+from ringbridge.adapters.store_cdrs import read_page, read_totals
 from ringbridge.adapters.store_engine import forbid_writing, migrate, open_engine, sqlite_url
+from ringbridge.adapters.store_readers import StoreReaders
 from ringbridge.adapters.store_schema import call_names, calls, cdrs, locations, offsets, records
 from ringbridge.adapters.store_writer import StoreWriter, key_text
 from ringbridge.calls.ports import CallPage, Clock
 from ringbridge.model.call import Call
 from ringbridge.model.cdr import Cdr
+from ringbridge.model.cdr_query import CdrPage, CdrQuery, CdrTotals, Place
 from ringbridge.model.dial_plan import DialPlan
 from ringbridge.model.directory import (
     ApiKey,
@@ -40,7 +45,6 @@ from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId
 KEPT_IN_MEMORY = 20_000  # records and lists; some 20 MB at the most
 
 _call_decoder = msgspec.msgpack.Decoder(Call)
-_cdr_decoder = msgspec.msgpack.Decoder(Cdr)
 _record_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 _location_decoder = msgspec.json.Decoder(Location)
 
@@ -75,6 +79,7 @@ class SqlStore:
         self._clock = clock
         self._writer = StoreWriter(engine)
         self._writer.start()
+        self._readers = StoreReaders(engine)
         self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         forbid_writing(self._connection)
         self._kept: dict[Hashable, Any] = {}
@@ -117,6 +122,7 @@ class SqlStore:
     async def close(self) -> None:
         """Write what is waiting, and let go of the database; the writer is the last to close, and checkpoints."""
         self._connection.close()
+        self._readers.stop()
         self._writer.stop()
         self._engine.dispose()
 
@@ -279,18 +285,13 @@ class SqlStore:
         row = self._connection.execute(
             select(cdrs.c.body).where(cdrs.c.id == session_id, cdrs.c.domain == domain)
         ).first()
-        return None if row is None else _cdr_decoder.decode(row.body)
+        return None if row is None else cdr_of_body(row.body)
 
-    async def cdrs(
-        self, *, domain: str | None = None, user: str | None = None, start: int = 1, limit: int = 100
-    ) -> list[Cdr]:
-        found = self._connection.execute(
-            _narrowed(select(cdrs.c.body), cdrs, domain, user)
-            .order_by(cdrs.c.started_at.desc(), cdrs.c.id.desc())
-            .limit(limit)
-            .offset(max(start, 1) - 1)
-        )
-        return [_cdr_decoder.decode(row.body) for row in found]
+    async def cdrs(self, query: CdrQuery, *, limit: int, skip: int = 0, after: Place | None = None) -> CdrPage:
+        return await self._readers.run(partial(read_page, query=query, limit=limit, skip=skip, after=after))
+
+    async def count_cdrs(self, query: CdrQuery, *, at_most: int | None = None) -> CdrTotals:
+        return await self._readers.run(partial(read_totals, query=query, at_most=at_most), slow=at_most is None)
 
 
 def _first_call(rows: list[Any]) -> Call | None:

@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from ringbridge.adapters.store_schema import metadata
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest step in `store_migrations`."""
 
 

@@ -14,9 +14,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, SHARDS, Stream
 from ringbridge.adapters.store_batch import LegName, LocationChange, RecordChange, StoreBatch
-from ringbridge.adapters.store_schema import call_names, calls, cdrs, locations, offsets, records
+from ringbridge.adapters.store_cdr_rows import cdr_row, party_rows
+from ringbridge.adapters.store_schema import call_names, calls, cdr_parties, cdrs, locations, offsets, records
 from ringbridge.model.call import Call
-from ringbridge.model.cdr import Cdr
 from ringbridge.model.directory import Device, DialRule, Domain, PhoneNumber, Record
 
 Row: TypeAlias = dict[str, Any]
@@ -76,6 +76,7 @@ class StoreWriter:
         self._put_ended_call = _upsert(dialect, calls, ("owner", "state", "is_over", "ended_at", "sequence", "body"))
         self._put_name = _upsert(dialect, call_names, ())
         self._put_cdr = _upsert(dialect, cdrs)
+        self._put_party = _upsert(dialect, cdr_parties)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -143,7 +144,8 @@ class StoreWriter:
             (self._put_live_call, [_call_row(call) for call in batch.calls if not call.is_over]),
             (self._put_ended_call, [_call_row(call) for call in batch.calls if call.is_over]),
             (self._put_name, [_name_row(name) for name in batch.leg_names]),
-            (self._put_cdr, [_cdr_row(cdr) for cdr in batch.cdrs]),
+            (self._put_cdr, [cdr_row(cdr) for cdr in batch.cdrs]),
+            (self._put_party, [row for cdr in batch.cdrs for row in party_rows(cdr)]),
             (
                 self._put_offset,
                 [
@@ -248,21 +250,3 @@ def _call_row(call: Call) -> Row:
 
 def _name_row(name: LegName) -> Row:
     return {"domain": name.domain, "name": name.sip_call_id, "call_id": name.call_id}
-
-
-def _cdr_row(cdr: Cdr) -> Row:
-    return {
-        "id": cdr.id,
-        "domain": cdr.domain,
-        "user": cdr.user,
-        "call_id": cdr.call_id,
-        "caller": cdr.orig_user,
-        "dialled": cdr.dialled,
-        "result": cdr.cause.result.value,
-        "started_at": cdr.started_at,
-        "answered_at": cdr.answered_at,
-        "ended_at": cdr.ended_at,
-        "talking_s": cdr.talking_s,
-        "total_s": cdr.total_s,
-        "body": _pack(cdr),
-    }

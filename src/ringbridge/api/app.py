@@ -14,7 +14,17 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from ringbridge.api import call_control, calls, cdrs, directory, health, subscription_operations, subscriptions
+from ringbridge.api import (
+    call_control,
+    calls,
+    cdr_operations,
+    cdrs,
+    directory,
+    health,
+    recordings,
+    subscription_operations,
+    subscriptions,
+)
 from ringbridge.api.answers import Answer, encode
 from ringbridge.api.auth import Gate, Keys
 from ringbridge.api.edge import Edge, passage_of
@@ -106,7 +116,8 @@ def all_operations(parts: ApiParts) -> list[Operation]:
     return [
         *calls.operations(call_handlers),
         *call_control.operations(call_control.ControlHandlers(parts, call_handlers)),
-        *cdrs.operations(cdrs.CdrHandlers(parts, call_handlers)),
+        *cdr_operations.operations(cdrs.CdrHandlers(parts, call_handlers)),
+        *recordings.operations(recordings.RecordingHandlers(parts)),
         *subscription_operations.operations(subscriptions.SubscriptionHandlers(parts)),
         *directory.operations(directory.DirectoryHandlers(parts)),
         *health.operations(health.HealthHandlers(parts)),

@@ -87,18 +87,3 @@ LADDER_EXAMPLE: Final[Schema] = {
     ],
     "release-cause": _COMPLETED,
 }
-
-CDR_EXAMPLE: Final[Schema] = {
-    "id": "01JD7Z4Q3V",
-    "domain": "demo",
-    "call-orig-user": "1001",
-    "call-term-user": "1002",
-    "call-start-datetime": f"{_AT}0.000+00:00",
-    "call-answer-datetime": f"{_AT}1.900+00:00",
-    "call-disconnect-datetime": f"{_AT}9.000+00:00",
-    "call-disconnect-reason-text": "Orig: Bye",
-    "call-talking-duration-seconds": 7,
-    "call-total-duration-seconds": 9,
-    "call-id": "b7f9c2d4-click-1",
-    "release-cause": _COMPLETED,
-}

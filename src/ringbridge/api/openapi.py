@@ -108,7 +108,8 @@ def _header_refs(names: Iterable[str]) -> Schema:
 def _reply(reply: Reply, schemas: _Schemas) -> Schema:
     answer: Schema = {"description": reply.description, "headers": _header_refs(reply.headers)}
     if reply.body is not None:
-        answer["content"] = _content(schemas.of(reply.body), reply.example, reply.content_type)
+        content = _content(schemas.of(reply.body), reply.example, reply.content_type)
+        answer["content"] = content | {kind: {"schema": {"type": "string"}} for kind in reply.also}
     return answer
 
 

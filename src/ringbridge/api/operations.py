@@ -44,6 +44,8 @@ class Reply:
     example: object | None = None
     headers: tuple[str, ...] = ()
     content_type: str = "application/json"
+    also: tuple[str, ...] = ()
+    """Content types that `Accept` may ask for instead; their bodies are text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from ringbridge.api.cdr_names import CDR_NAMES
 from ringbridge.api.operations import QueryField, Schema
 from ringbridge.model.wire import CALL_ID_PATTERN, FIELDS, Field
 
@@ -47,35 +46,4 @@ CALL_REQUEST_SCHEMA: Final[Schema] = {
     "and `origination` are taken for `call-id`, `call-term-user` and `call-orig-user` where those are absent.",
     "required": [field.name for field in FIELDS if field.required],
     "properties": {field.name: _field_schema(field) for field in FIELDS},
-}
-
-_CDR_TYPES: Final[dict[str, Schema]] = {
-    "id": {"type": "string"},
-    "domain": {"type": "string"},
-    "is-trace-expected": {"type": ["boolean", "null"]},
-}
-
-CDR_SCHEMA: Final[Schema] = {
-    "title": "CdrD",
-    "type": "object",
-    "description": "One call. Fields of the API that Ringbridge cannot know are null.",
-    "required": ["id", "domain", "call-id", "release-cause"],
-    "properties": {name: _CDR_TYPES.get(name, {"type": ["string", "integer", "null"]}) for name in CDR_NAMES}
-    | {
-        "call-id": {"type": "string"},
-        "call-session-id": {"type": "string"},
-        "call-by-user": {"type": "string"},
-        "call-orig-answer-datetime": {"type": "string"},
-        "call-orig-sip-call-id": {"type": "string"},
-        "call-ended-by": {"type": "string"},
-        "release-cause": {
-            "type": "object",
-            "required": ["result", "reason"],
-            "properties": {
-                "result": {"type": "string"},
-                "reason": {"type": "string"},
-                "sip-status": {"type": ["integer", "null"]},
-            },
-        },
-    },
 }

@@ -13,7 +13,7 @@ from ringbridge.model.access import Principal
 from ringbridge.model.call import Call, CallState, fold
 from ringbridge.model.directory import Domain, User
 from ringbridge.model.errors import CallError, Conflict, Fault, Refusal, invalid
-from ringbridge.model.events import CallerId, CallPlan, CallRequest, CallRequested
+from ringbridge.model.events import CallerId, CallPlan, CallRequest, CallRequested, Person
 from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId, UserName
 from ringbridge.model.numbers import plain_number, same_number
 
@@ -155,6 +155,9 @@ class Placer:
             termination_ring_timeout_s=_ring_timeout_s(term, self._settings),
             max_duration_s=self._settings.max_duration_s,
             match_uri=term.pattern,
+            origination_person=_person(orig.user),
+            termination_person=_person(term.user),
+            reseller=domain.reseller,
         )
 
     async def _caller_id(
@@ -203,6 +206,10 @@ def _not_yours(orig: Found, user: User, domain: Domain, principal: Principal) ->
     if principal.rules_domain(domain.domain, reseller=domain.reseller):
         return None
     return Fault("call-orig-user", "not-your-user", "is another user's phone", orig.dialled, "an own device or number")
+
+
+def _person(user: User | None) -> Person:
+    return Person() if user is None else Person(user.full_name)
 
 
 def _refused(faults: list[Fault]) -> CallError:

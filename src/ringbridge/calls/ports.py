@@ -9,6 +9,7 @@ import msgspec
 
 from ringbridge.model.call import Call, Leg, Side
 from ringbridge.model.cdr import Cdr
+from ringbridge.model.cdr_query import CdrPage, CdrQuery, CdrTotals, Place
 from ringbridge.model.dial_plan import DialPlan
 from ringbridge.model.directory import (
     ApiKey,
@@ -204,10 +205,12 @@ class Store(Directory, Protocol):
 
     async def cdr(self, domain: DomainName, session_id: SessionId) -> Cdr | None: ...
 
-    async def cdrs(
-        self, *, domain: str | None = None, user: str | None = None, start: int = 1, limit: int = 100
-    ) -> list[Cdr]:
-        """Return CDRs, newest first."""
+    async def cdrs(self, query: CdrQuery, *, limit: int, skip: int = 0, after: Place | None = None) -> CdrPage:
+        """Return CDRs, newest first: at most `limit`, from behind `after`, then passing over `skip`."""
+        ...
+
+    async def count_cdrs(self, query: CdrQuery, *, at_most: int | None = None) -> CdrTotals:
+        """Return how many CDRs `query` asks for; more than `at_most` are not counted."""
         ...
 
 

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import msgspec
 
 from ringbridge.model.call import Call, CallState, Leg, Side
-from ringbridge.model.release import ReleaseCause, Result
+from ringbridge.model.release import REASON_PHRASES, RING_TIMEOUT, ReleaseCause, Result
 
 
-class Cdr(msgspec.Struct, frozen=True, rename="kebab"):
-    """One call detail record. Times are epoch seconds, 0 where it never happened; durations are seconds."""
+class Direction(IntEnum):
+    """`call-direction` on the wire, and `type` of a user's view: who of ours was on which end."""
+
+    OUTBOUND = 0
+    """Made by one of ours."""
+    INBOUND = 1
+    """Answered by one of ours."""
+    MISSED = 2
+    """Rang one of ours, and was not answered."""
+    ON_NET = 3
+    """From one of ours to one of ours: only a domain sees it so, each of the two has a side."""
+
+
+class Cdr(msgspec.Struct, frozen=True, array_like=True):
+    """One call detail record. Times are epoch seconds, 0 where it never happened; durations are seconds.
+
+    It is stored as an array, at half the size of a map: fields are only ever added, at the end and with a default.
+    """
 
     id: str
     """The call's session id: one CDR a call, by construction."""
@@ -42,6 +60,82 @@ class Cdr(msgspec.Struct, frozen=True, rename="kebab"):
     dialled: str
     codec: str
     node: str
+    orig_domain: str = ""
+    """Domain of the first leg's user; empty for a number outside."""
+    orig_name: str = ""
+    """Shown to the second leg, beside `term_caller_id`."""
+    orig_host: str = ""
+    """Address of the first leg's phone or carrier."""
+    orig_media: str = ""
+    """`host:port` of the first leg's RTP."""
+    orig_connection: str = ""
+    term_domain: str = ""
+    term_host: str = ""
+    term_media: str = ""
+    term_connection: str = ""
+    asked: str = ""
+    """`call-term-user` as it was asked for; `dialled` is what it was translated to."""
+    application: str = ""
+    match_uri: str = ""
+    """Pattern of the dial rule that chose the second leg."""
+    reseller: str = ""
+    orig_site: str = ""
+    orig_department: str = ""
+    term_name: str = ""
+    """Name of the second leg's user."""
+    term_site: str = ""
+    term_department: str = ""
+
+    @property
+    def caller(self) -> str:
+        """The first leg: its user, or the number where it is outside."""
+        return self.orig_user or user_part(self.orig_uri)
+
+    @property
+    def direction(self) -> Direction:
+        """How the domain sees the call."""
+        if not self.term_user:
+            return Direction.OUTBOUND
+        if self.orig_user:
+            return Direction.ON_NET
+        return Direction.INBOUND if self.answered_at else Direction.MISSED
+
+    @property
+    def is_on_net(self) -> bool:
+        return bool(self.orig_user and self.term_user)
+
+
+class Party(msgspec.Struct, frozen=True):
+    """A user in whose history a call belongs, and how that user sees it."""
+
+    domain: str
+    user: str
+    direction: Direction
+
+
+def parties_of(cdr: Cdr) -> list[Party]:
+    """Return the users in whose history `cdr` belongs: whoever made the call, spoke on its first leg, or was rung.
+
+    A second leg that was never rung knows nothing of the call, and its user is not told of it.
+    """
+    found: dict[tuple[str, str], Direction] = {}
+    if cdr.term_user and cdr.term_sip_call_id:
+        answered = Direction.INBOUND if cdr.answered_at else Direction.MISSED
+        found[cdr.term_domain or cdr.domain, cdr.term_user] = answered
+    if cdr.orig_user:
+        found[cdr.orig_domain or cdr.domain, cdr.orig_user] = Direction.OUTBOUND
+    found[cdr.domain, cdr.user] = Direction.OUTBOUND
+    return [Party(domain, user, direction) for (domain, user), direction in found.items()]
+
+
+def user_part(uri: str) -> str:
+    """Return the user part of a SIP URI."""
+    return uri.removeprefix("sip:").rpartition("@")[0]
+
+
+def host_part(uri: str) -> str:
+    """Return the host part of a SIP URI, with its port."""
+    return uri.rpartition("@")[2]
 
 
 def _leg_for(call: Call, side: Side) -> Leg | None:
@@ -50,23 +144,6 @@ def _leg_for(call: Call, side: Side) -> Leg | None:
     answered = [leg for leg in legs if leg.answered_at]
     chosen = answered or legs
     return chosen[-1] if chosen else None
-
-
-REASON_PHRASES = {
-    403: "Forbidden",
-    404: "Not Found",
-    408: "Request Timeout",
-    410: "Gone",
-    480: "Temporarily Unavailable",
-    486: "Busy Here",
-    487: "Request Terminated",
-    488: "Not Acceptable Here",
-    500: "Server Internal Error",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    600: "Busy Everywhere",
-    603: "Decline",
-}
 
 
 def disconnect_reason_text(cause: ReleaseCause, ended_by: str) -> str:
@@ -78,6 +155,8 @@ def disconnect_reason_text(cause: ReleaseCause, ended_by: str) -> str:
         return f"{party}: Bye" if party != "System" else f"System: {cause.reason}"
     if cause.result is Result.CANCELLED:
         return f"{'Orig' if party == 'System' else party}: Cancel"
+    if cause == RING_TIMEOUT:
+        return f"{party}: No Answer"
     return f"{party}: {cause.reason}"
 
 
@@ -122,4 +201,22 @@ def cdr_of(call: Call) -> Cdr:
         dialled=plan.dialled,
         codec=term.codec if term and term.codec else (orig.codec if orig else ""),
         node=call.owner,
+        orig_domain=orig_target.domain,
+        orig_name=plan.termination_caller_id.name,
+        orig_host=orig_target.host,
+        orig_media=orig.remote_media if orig else "",
+        orig_connection=orig_target.connection,
+        term_domain=term_target.domain,
+        term_host=term_target.host,
+        term_media=term.remote_media if term else "",
+        term_connection=term_target.connection,
+        asked=call.request.call_term_user if call.request else plan.dialled,
+        application=call.request.dial_rule_application if call.request else "",
+        match_uri=plan.match_uri,
+        reseller=plan.reseller,
+        orig_site=plan.origination_person.site,
+        orig_department=plan.origination_person.department,
+        term_name=plan.termination_person.name,
+        term_site=plan.termination_person.site,
+        term_department=plan.termination_person.department,
     )

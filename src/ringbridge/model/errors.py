@@ -73,3 +73,11 @@ class Conflict(Exception):
 
     def __init__(self, message: str = "the expected sequence is no longer the last") -> None:
         super().__init__(message)
+
+
+class StoreUnavailable(CallError):
+    """The local copy cannot be read or written now. The same request may be sent again."""
+
+    def __init__(self, message: str | None = None) -> None:
+        text = message or "the local copy cannot be read now; try again"
+        super().__init__(Refusal.UNAVAILABLE, "store-unavailable", text, retry_after_s=2)

@@ -64,6 +64,14 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     """Registered from another address than its contact names: its media address is learned from packets."""
 
 
+class Person(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The user that a leg belongs to, as the CDR names them; all empty for a number outside."""
+
+    name: str = ""
+    site: str = ""
+    department: str = ""
+
+
 class CallPlan(msgspec.Struct, frozen=True):
     """Who rings, who is shown, and for how long: all that the engine needs, decided before anything rings."""
 
@@ -84,6 +92,10 @@ class CallPlan(msgspec.Struct, frozen=True):
     max_duration_s: float = 14_400.0
     match_uri: str = ""
     """The dial rule's pattern that chose the second leg."""
+    origination_person: Person = Person()
+    termination_person: Person = Person()
+    reseller: str = ""
+    """The domain's, when the call was made."""
 
 
 class CallRequest(msgspec.Struct, frozen=True, rename="kebab"):

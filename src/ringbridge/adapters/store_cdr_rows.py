@@ -1,0 +1,56 @@
+"""A CDR as rows: what it is listed by, the users in whose history it belongs, and its body."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from ringbridge.model.cdr import Cdr, parties_of
+from ringbridge.model.cdr_query import plain, total_seconds
+
+Row: TypeAlias = dict[str, Any]
+
+_pack = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(Cdr)
+
+
+def cdr_row(cdr: Cdr) -> Row:
+    """Return the row of a CDR."""
+    return {
+        "id": cdr.id,
+        "domain": cdr.domain,
+        "started_at": cdr.started_at,
+        "direction": cdr.direction.value,
+        "seconds": total_seconds(cdr),
+        "caller": plain(cdr.caller),
+        "dialled": plain(cdr.dialled),
+        "orig_site": cdr.orig_site,
+        "term_site": cdr.term_site,
+        "body": _pack(cdr),
+    }
+
+
+def party_rows(cdr: Cdr) -> list[Row]:
+    """Return a row for each user in whose history a CDR belongs."""
+    return [
+        {
+            "domain": party.domain,
+            "user": party.user,
+            "started_at": cdr.started_at,
+            "id": cdr.id,
+            "direction": party.direction.value,
+            "on_net": cdr.is_on_net,
+            "seconds": total_seconds(cdr),
+        }
+        for party in parties_of(cdr)
+    ]
+
+
+def cdr_of_body(body: bytes) -> Cdr:
+    """Return the CDR in a row's body.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
+    return _decoder.decode(body)
