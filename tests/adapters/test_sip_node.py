@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import AsyncIterator
 from typing import TypeVar
 
 import pytest
 
 from ringbridge.adapters.sip_node import SipNode, SipNodeSettings, reachable_address, resolve
+from ringbridge.adapters.sip_udp import BATCH
 from ringbridge.sip.peer import Peer, Transport
 from ringbridge.sip.session_events import (
     AckReceived,
@@ -22,6 +24,7 @@ from ringbridge.sip.session_events import (
     RequestResult,
 )
 from ringbridge.sip.session_orders import InviteOrder, RequestOrder
+from ringbridge.sip.timers import Timers
 from tests.adapters.loops import LoopFactory, on_both_loops, run
 
 E = TypeVar("E")
@@ -140,6 +143,35 @@ def test_timers_run(loop_factory: LoopFactory) -> None:
                 first = await asyncio.to_thread(silent.recv, 65536)
                 again = await asyncio.to_thread(silent.recv, 65536)
                 assert first == again
+
+    run(main(), loop_factory)
+
+
+def ok_to(request: bytes) -> bytes:
+    """Return the 200 of a request without a body."""
+    kept = (b"Via:", b"From:", b"To:", b"Call-ID:", b"CSeq:")
+    lines = [line for line in request.split(b"\r\n") if line.startswith(kept)]
+    return b"\r\n".join([b"SIP/2.0 200 OK", *lines, b"Content-Length: 0", b"", b""])
+
+
+@on_both_loops
+def test_a_late_loop_reads_the_answer_before_it_sends_a_request_again(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as phone:
+            phone.bind(("127.0.0.1", 0))
+            phone.settimeout(2)
+            async with parties(SipNodeSettings(port=0, timers=Timers(t1_s=0.05))) as (caller,):
+                caller.ask(Peer(Transport.UDP, "127.0.0.1", int(phone.getsockname()[1])))
+                await asyncio.sleep(0)
+                request, node = phone.recvfrom(65536)
+                for _ in range(2 * BATCH):
+                    phone.sendto(b"\r\n\r\n", node)
+                phone.sendto(ok_to(request), node)
+                time.sleep(0.2)  # noqa: ASYNC251 - the loop is late: the answer waits, and Timer E is due
+                assert (await caller.wait_for(RequestResult)).status == 200
+                phone.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    phone.recv(65536)
 
     run(main(), loop_factory)
 

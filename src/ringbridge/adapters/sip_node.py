@@ -200,7 +200,14 @@ class SipNode:
             self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
 
     def _tick(self) -> None:
+        """Fire what is due, but read first what has arrived: one turn of the loop reads no more than a batch.
+
+        On a loop that is late the answer to a request would otherwise lie in the buffer while the request is sent
+        again, to a peer that has answered it; and every needless retransmission makes a busy loop later still.
+        """
         self._timer = None
+        if self._udp is not None:
+            self._udp.read_waiting()
         self.endpoint.handle_timeout(time.monotonic())
         self._drain()
 

@@ -49,6 +49,12 @@ def usage_of(pid: int) -> Usage:
     return Usage((int(fields[11]) + int(fields[12])) / TICKS, pages * os.sysconf("SC_PAGE_SIZE"))
 
 
+def unpin(pid: int) -> None:
+    """Let process `pid` with all its threads run on every core: a child inherits what its parent is held to."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), range(os.cpu_count() or 1))
+
+
 class Child:
     """One process; a context that ends it."""
 

@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from ringbridge.adapters.nats_server import NatsServer, ServerSettings
-from ringbridge.bench.processes import Child, free_port, ringbridge, wait_for_port
+from ringbridge.bench.processes import Child, free_port, ringbridge, unpin, wait_for_port
 
 DOMAIN, USER = "bench", "1000"
 START_S = 60.0
@@ -95,6 +95,7 @@ async def stand(folder: Path, *, pin: bool) -> AsyncIterator[Stand]:
         orig_port, term_port = free_port(), free_port()
         await provision(http_port, key, directory(orig_port, term_port))
         relay_pid = _relay_pid(folder / "engine" / "relay")
+        unpin(relay_pid)
         yield Stand(folder, nats, api, engine, relay_pid, http_port, sip_port, orig_port, term_port, key)
 
 
