@@ -37,6 +37,7 @@ from ringbridge.api.app import create_app
 from ringbridge.api.parts import ApiParts, ApiSettings, Readiness
 from ringbridge.api.server import ApiServer
 from ringbridge.calls.control import Control
+from ringbridge.calls.directory_writes import DirectoryWrites
 from ringbridge.calls.owner import Owner
 from ringbridge.calls.place import Placer, PlaceSettings
 from ringbridge.calls.provision import Provision
@@ -281,6 +282,7 @@ class _Builder:
             control=Control(bus=bus, clock=self._clock),
             provision=Provision(bus=bus, store=store, clock=self._clock, random_part=random_part),
             subscriptions=Subscriptions(bus=bus, store=store, clock=self._clock, random_bytes=secrets.token_bytes),
+            writes=DirectoryWrites(bus=bus, store=store, replica=replica, clock=self._clock),
             clock=self._clock,
             readiness=lambda: self._readiness(bus),
             settings=ApiSettings(body_limit=config.http.body_limit_bytes, sync_wait_s=calls.sync_wait_s),

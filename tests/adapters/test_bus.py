@@ -12,7 +12,7 @@ import pytest
 from ringbridge.adapters.memory_bus import MemoryBus, MemoryHub
 from ringbridge.adapters.nats_bus import BusSettings, NatsBus
 from ringbridge.adapters.nats_server import NatsServer, ServerSettings
-from ringbridge.calls.ports import Bus, Claimable, NodeAway
+from ringbridge.calls.ports import Bus, Claimable, NodeAway, StoredRecord
 from ringbridge.model.directory import Location, User
 from ringbridge.model.errors import Conflict
 from ringbridge.model.events import CallBarred, CallClaimed, EndRequested
@@ -213,6 +213,13 @@ async def test_records_are_created_compared_and_deleted(buses: tuple[Bus, Bus]) 
         await one.put_record(user, revision=first)
     third = await one.put_record(user)
     assert first < second < third
+    assert await other.read_record("user", user.key) == StoredRecord(user, third)
+    assert await other.read_record("user", (DOMAIN, "1002")) is None
+    with pytest.raises(Conflict):
+        await one.delete_record("user", user.key, revision=second)
+    assert await one.delete_record("user", user.key, revision=third) > third
+    assert await other.read_record("user", user.key) is None
+    await one.put_record(user)
     assert await one.delete_record("user", user.key) > third
     assert await other.put_record(user, only_new=True) > third
 

@@ -12,7 +12,7 @@ from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.nats_bus_subjects import Stream, contact_digest
 from ringbridge.adapters.store import SqlStore
 from ringbridge.adapters.store_batch import LegName, LocationChange, Offset, RecordChange, ReplicaStore, StoreBatch
-from ringbridge.calls.ports import Store
+from ringbridge.calls.ports import RecordQuery, Store
 from ringbridge.model.call import Call, CallState, fold
 from ringbridge.model.cdr import cdr_of
 from ringbridge.model.cdr_query import CdrPage, CdrQuery
@@ -75,6 +75,26 @@ async def test_it_is_a_store(store: ReplicaStore) -> None:
     reads: Store = store
     assert await reads.call(DOMAIN, "none") is None
     assert await store.offset(Stream.CALLS7) is None
+
+
+async def test_records_are_paged_by_key_and_counted(store: ReplicaStore) -> None:
+    users = [User(DOMAIN, f"{number}") for number in (1003, 1001, 1002)]
+    devices = [Device(DOMAIN, "1001", "a"), Device(DOMAIN, "1002", "b"), Device(DOMAIN, "1001", "c")]
+    await store.apply(put(*users, *devices, User(OTHER, "1000"), Domain(DOMAIN, reseller="acme"), Domain(OTHER)))
+    of_domain = RecordQuery("user", domain=DOMAIN)
+    page = await store.record_page(of_domain, start=2, limit=1)
+    assert [record.key for record in page] == [(DOMAIN, "1002")]
+    assert [record.key[-1] for record in await store.record_page(of_domain, start=0)] == ["1001", "1002", "1003"]
+    assert await store.record_page(of_domain, start=4) == []
+    assert await store.count_records(of_domain) == 3
+    assert await store.count_records(RecordQuery("user")) == 4
+    of_user = RecordQuery("device", domain=DOMAIN, parent="1001")
+    assert [record.key[-1] for record in await store.record_page(of_user)] == ["a", "c"]
+    assert await store.count_records(of_user) == 2
+    of_reseller = RecordQuery("domain", parent="acme")
+    assert [record.key for record in await store.record_page(of_reseller)] == [(DOMAIN,)]
+    assert await store.record("user", (OTHER, "1000")) == User(OTHER, "1000")
+    assert await store.record("user", (OTHER, "1001")) is None
 
 
 async def test_records_are_read_changed_and_deleted(store: ReplicaStore) -> None:

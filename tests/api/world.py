@@ -9,17 +9,20 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal, cast
 
 import httpx
+import msgspec
 
 from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
 from ringbridge.adapters.memory_store import MemoryStore
+from ringbridge.adapters.nats_bus_subjects import Stream, record_key
 from ringbridge.adapters.replica import Replica
 from ringbridge.api.app import all_operations, create_app
 from ringbridge.api.parts import ApiParts, ApiSettings, Readiness
 from ringbridge.calls.control import Control
+from ringbridge.calls.directory_writes import DirectoryWrites
 from ringbridge.calls.place import Placer, PlaceSettings
 from ringbridge.calls.provision import Provision
 from ringbridge.calls.subscriptions import Subscriptions
-from ringbridge.model.directory import ApiKey, Device, Domain, Location, PhoneNumber, Record, User
+from ringbridge.model.directory import ApiKey, Device, Domain, Location, PhoneNumber, Record, User, kind_of
 from ringbridge.model.ids import NodeId, SessionId
 from ringbridge.model.keys import hash_of, key_id_of, make_key, prefix_for
 
@@ -76,6 +79,7 @@ class World:
             subscriptions=Subscriptions(
                 store=self.store, bus=self.bus, clock=self.clock, random_bytes=self._random_bytes
             ),
+            writes=DirectoryWrites(store=self.store, bus=self.bus, replica=self.replica, clock=self.clock),
             clock=self.clock,
             readiness=self._readiness,
             settings=settings or ApiSettings(sync_wait_s=1.0),
@@ -136,6 +140,19 @@ class World:
         )
         return text
 
+    def put(self, *records: Record) -> None:
+        """Put directory records on the bus and, so that nobody has to wait for it, into the store."""
+        self.store.put(*records)
+        stream = self.hub.streams[Stream.DIRECTORY]
+        for record in records:
+            subject = record_key(kind_of(record), record.key)
+            stream.store(subject, msgspec.json.encode(record), tree=subject)
+
+    @property
+    def directory_sequence(self) -> int:
+        """The last sequence of the directory on the bus."""
+        return len(self.hub.streams[Stream.DIRECTORY].entries)
+
     def put_directory(self) -> None:
         records: list[Record] = [Domain("demo"), Domain("other", reseller="acme")]
         for domain in ("demo", "other"):
@@ -143,7 +160,7 @@ class World:
                 records.append(User(domain, user, name_first_name="Ada", caller_id_number=f"45701{user}"))
                 records.append(Device(domain, user, f"{user}_desk"))
         records.append(PhoneNumber("demo", "4570102030"))
-        self.store.put(*records)
+        self.put(*records)
         for domain in ("demo", "other"):
             for user in ("1001", "1002"):  # 1003 has a device that is not registered
                 self.store.put_location(

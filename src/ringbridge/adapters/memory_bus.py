@@ -26,8 +26,8 @@ from ringbridge.adapters.nats_bus_subjects import (
     sequence_of,
 )
 from ringbridge.adapters.replica_feed import FeedSink
-from ringbridge.calls.ports import Claimable, CommandHandler, NodeAway, StoredCallMessage
-from ringbridge.model.directory import Location, Record, kind_of
+from ringbridge.calls.ports import Claimable, CommandHandler, NodeAway, StoredCallMessage, StoredRecord
+from ringbridge.model.directory import KINDS, Location, Record, kind_of
 from ringbridge.model.errors import BusUnavailable, Conflict
 from ringbridge.model.events import CallEvent, CallRequested, decode, encode
 from ringbridge.model.ids import CallId, DomainName, NodeId
@@ -234,9 +234,18 @@ class MemoryBus:
             Stream.DIRECTORY, subject, msgspec.json.encode(record), tree=subject, expected=expected
         )
 
-    async def delete_record(self, kind: str, key: tuple[str, ...]) -> int:
+    async def read_record(self, kind: str, key: tuple[str, ...]) -> StoredRecord | None:
+        await asyncio.sleep(0)
+        if not self.hub.is_up:
+            raise BusUnavailable
+        last = self.hub.streams[Stream.DIRECTORY].last.get(record_key(kind, key))
+        if last is None or last.removed:
+            return None
+        return StoredRecord(msgspec.json.decode(last.payload, type=KINDS[kind]), last.sequence)
+
+    async def delete_record(self, kind: str, key: tuple[str, ...], *, revision: int | None = None) -> int:
         subject = record_key(kind, key)
-        return await self.hub.write(Stream.DIRECTORY, subject, b"", tree=subject, removed=True)
+        return await self.hub.write(Stream.DIRECTORY, subject, b"", tree=subject, removed=True, expected=revision)
 
     async def put_location(self, location: Location, *, ttl_s: int) -> int:
         if ttl_s < 1:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, Stream, stream_of
 from ringbridge.adapters.store_batch import Offset, StoreBatch
-from ringbridge.calls.ports import CallPage, Clock
+from ringbridge.calls.ports import CallPage, Clock, RecordQuery
 from ringbridge.model.call import Call
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.cdr_query import CdrPage, CdrQuery, CdrTotals, Place, fits, place_of, total_seconds
@@ -23,6 +23,7 @@ from ringbridge.model.directory import (
     Record,
     Subscription,
     User,
+    parent_of,
 )
 from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId
 
@@ -159,8 +160,22 @@ class MemoryStore:
         found = self._one("subscription", (subscription_id,))
         return found if isinstance(found, Subscription) else None
 
+    async def record(self, kind: str, key: tuple[str, ...]) -> Record | None:
+        return self._one(kind, key)
+
     async def records(self, kind: str, domain: str | None = None) -> list[Record]:
         return self._all(kind, domain)
+
+    async def record_page(self, wanted: RecordQuery, *, start: int = 1, limit: int = 100) -> list[Record]:
+        first = max(start, 1) - 1
+        return self._wanted(wanted)[first : first + limit]
+
+    async def count_records(self, wanted: RecordQuery) -> int:
+        return len(self._wanted(wanted))
+
+    def _wanted(self, wanted: RecordQuery) -> list[Record]:
+        found = self._all(wanted.kind, wanted.domain)
+        return [one for one in found if wanted.parent in (None, parent_of(one))]
 
     def _one(self, kind: str, key: tuple[str, ...]) -> Record | None:
         return self._records.get(kind, {}).get(key)

@@ -31,8 +31,8 @@ from ringbridge.adapters.nats_bus_subjects import (
     sequence_of,
 )
 from ringbridge.adapters.nats_bus_wire import Message, header_line
-from ringbridge.calls.ports import Claimable, CommandHandler, NodeAway, StoredCallMessage
-from ringbridge.model.directory import Location, Record, kind_of
+from ringbridge.calls.ports import Claimable, CommandHandler, NodeAway, StoredCallMessage, StoredRecord
+from ringbridge.model.directory import KINDS, Location, Record, kind_of
 from ringbridge.model.errors import BusUnavailable
 from ringbridge.model.events import CallEvent, CallRequested, decode, encode
 from ringbridge.model.ids import CallId, DomainName, NodeId
@@ -237,8 +237,18 @@ class NatsBus:
         expected = last.sequence if last is not None and removed else 0
         return await self._store(Stream.DIRECTORY, Write(subject, payload, subject, expected))
 
-    async def delete_record(self, kind: str, key: tuple[str, ...]) -> int:
-        return await self._store(Stream.DIRECTORY, Write(record_key(kind, key), b"", headers=KV_REMOVED))
+    async def read_record(self, kind: str, key: tuple[str, ...]) -> StoredRecord | None:
+        if self._is_away or Stream.DIRECTORY in self._suspect:
+            raise BusUnavailable
+        last = await self._publisher.last(Stream.DIRECTORY, record_key(kind, key))
+        if last is None or b"KV-Operation:" in last.headers:
+            return None
+        return StoredRecord(msgspec.json.decode(last.payload, type=KINDS[kind]), last.sequence)
+
+    async def delete_record(self, kind: str, key: tuple[str, ...], *, revision: int | None = None) -> int:
+        subject = record_key(kind, key)
+        tree = "" if revision is None else subject
+        return await self._store(Stream.DIRECTORY, Write(subject, b"", tree, revision, headers=KV_REMOVED))
 
     async def put_location(self, location: Location, *, ttl_s: int) -> int:
         if ttl_s < 1:

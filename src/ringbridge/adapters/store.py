@@ -23,7 +23,7 @@ from ringbridge.adapters.store_engine import forbid_writing, migrate, open_engin
 from ringbridge.adapters.store_readers import StoreReaders
 from ringbridge.adapters.store_schema import call_names, calls, cdrs, locations, offsets, records
 from ringbridge.adapters.store_writer import StoreWriter, key_text
-from ringbridge.calls.ports import CallPage, Clock
+from ringbridge.calls.ports import CallPage, Clock, RecordQuery
 from ringbridge.model.call import Call
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.cdr_query import CdrPage, CdrQuery, CdrTotals, Place
@@ -244,6 +244,9 @@ class SqlStore:
         found = self._one("subscription", subscription_id)
         return found if isinstance(found, Subscription) else None
 
+    async def record(self, kind: str, key: tuple[str, ...]) -> Record | None:
+        return self._one(kind, *key)
+
     async def records(self, kind: str, domain: str | None = None) -> list[Record]:
         if domain is not None:
             rows = self._of_domain.rows(kind, domain)
@@ -251,6 +254,15 @@ class SqlStore:
             found = self._connection.execute(select(records.c.body).where(records.c.kind == kind))
             rows = [(row.body,) for row in found]
         return sorted((_record_decoder.decode(row[0]) for row in rows), key=lambda record: record.key)
+
+    async def record_page(self, wanted: RecordQuery, *, start: int = 1, limit: int = 100) -> list[Record]:
+        found = self._connection.execute(
+            _wanted(select(records.c.body), wanted).order_by(records.c.key).limit(limit).offset(max(start, 1) - 1)
+        )
+        return [_record_decoder.decode(row.body) for row in found]
+
+    async def count_records(self, wanted: RecordQuery) -> int:
+        return int(self._connection.execute(_wanted(select(func.count()).select_from(records), wanted)).scalar_one())
 
     # --- calls and CDRs ---
 
@@ -296,6 +308,15 @@ class SqlStore:
 
 def _first_call(rows: list[Any]) -> Call | None:
     return _call_decoder.decode(rows[0][0]) if rows else None
+
+
+def _wanted(statement: Select[Any], wanted: RecordQuery) -> Select[Any]:
+    statement = statement.where(records.c.kind == wanted.kind)
+    if wanted.domain is not None:
+        statement = statement.where(records.c.domain == wanted.domain)
+    if wanted.parent is not None:
+        statement = statement.where(records.c.parent == wanted.parent)
+    return statement
 
 
 def _narrowed(statement: Select[Any], table: Any, domain: str | None, user: str | None) -> Select[Any]:

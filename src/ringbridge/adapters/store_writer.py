@@ -17,7 +17,7 @@ from ringbridge.adapters.store_batch import LegName, LocationChange, RecordChang
 from ringbridge.adapters.store_cdr_rows import cdr_row, party_rows
 from ringbridge.adapters.store_schema import call_names, calls, cdr_parties, cdrs, locations, offsets, records
 from ringbridge.model.call import Call
-from ringbridge.model.directory import Device, DialRule, Domain, PhoneNumber, Record
+from ringbridge.model.directory import Record, parent_of
 
 Row: TypeAlias = dict[str, Any]
 Work: TypeAlias = Callable[[Connection], None]
@@ -189,19 +189,6 @@ def _purge(connection: Connection, calls_ended_before: float, locations_expired_
         connection.execute(_DELETE_CALL, rows)
         connection.execute(_DELETE_NAMES, rows)
     connection.execute(delete(locations).where(locations.c.expires_at < locations_expired_before))
-
-
-def parent_of(record: Record) -> str:
-    """Return what a record is listed by, besides its domain."""
-    match record:
-        case Device() | PhoneNumber():
-            return record.user
-        case DialRule():
-            return record.dial_rule_dial_plan
-        case Domain():
-            return record.reseller
-        case _:
-            return ""
 
 
 def _record_key(change: RecordChange) -> Row:

@@ -20,10 +20,12 @@ from ringbridge.api import (
     cdr_operations,
     cdrs,
     directory,
+    domains,
     health,
     recordings,
     subscription_operations,
     subscriptions,
+    users,
 )
 from ringbridge.api.answers import Answer, encode
 from ringbridge.api.auth import Gate, Keys
@@ -119,6 +121,8 @@ def all_operations(parts: ApiParts) -> list[Operation]:
         *cdr_operations.operations(cdrs.CdrHandlers(parts, call_handlers)),
         *recordings.operations(recordings.RecordingHandlers(parts)),
         *subscription_operations.operations(subscriptions.SubscriptionHandlers(parts)),
+        *domains.operations(parts),
+        *users.operations(parts),
         *directory.operations(directory.DirectoryHandlers(parts)),
         *health.operations(health.HealthHandlers(parts)),
     ]

@@ -36,6 +36,7 @@ PATH_FIELDS: Final[dict[str, Schema]] = {
 HEADERS: Final[dict[str, Schema]] = {
     "X-Request-Id": {"description": "Echoed, or made: name it when you report a fault.", "schema": {"type": "string"}},
     "Link": {"description": "RFC 8288 links `first`, `prev`, `next`.", "schema": {"type": "string"}},
+    "ETag": {"description": "RFC 9110 §8.8.3: for `If-Match` of a later write.", "schema": {"type": "string"}},
     "X-Total-Count": {"description": "Items of the whole list.", "schema": {"type": "integer"}},
     "Idempotent-Replayed": {
         "description": "`true`: the same request was answered before, and nobody is rung again.",
@@ -53,6 +54,7 @@ REFUSALS: Final[dict[int, tuple[str, tuple[str, ...], str, str]]] = {
     404: ("Not there, or another tenant's.", (), "no-such-call", "no call b7f9c2d4-click-1"),
     408: ("The body did not arrive in time.", (), "body-too-slow", "the body did not arrive in time"),
     409: ("Conflict.", (), "call-id-conflict", "this call-id belongs to another request"),
+    412: ("It was changed since it was read.", (), "changed-since", "user 1001 was changed since it was read"),
     413: ("The body is too large.", (), "body-too-large", "the body is larger than 65536 bytes"),
     415: ("The body is not JSON.", (), "not-json", "the body must be application/json"),
     429: ("Too many.", ("Retry-After",), "too-many", "too many calls"),
@@ -152,8 +154,9 @@ def _operation(operation: Operation, schemas: _Schemas) -> Schema:
             {"name": name, "in": "path", "required": True} | PATH_FIELDS[name] for name in path_names(operation.path)
         ]
         + [
-            {"name": one.name, "in": "query", "required": False, "description": one.description, "schema": one.schema}
-            for one in operation.query
+            {"name": one.name, "in": where, "required": False, "description": one.description, "schema": one.schema}
+            for where, fields in (("query", operation.query), ("header", operation.headers))
+            for one in fields
         ],
         "security": [] if operation.access is Access.OPEN else [{"bearer": []}],
     }

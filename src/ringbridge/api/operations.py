@@ -50,7 +50,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class QueryField:
-    """One documented field of the query."""
+    """One documented field of the query, or of the header."""
 
     name: str
     description: str
@@ -72,6 +72,8 @@ class Operation:
     replies: tuple[Reply, ...]
     description: str = ""
     query: tuple[QueryField, ...] = ()
+    headers: tuple[QueryField, ...] = ()
+    """Documented fields of the request's header."""
     body: type | Schema | None = None
     body_example: object | None = None
     refusals: tuple[int, ...] = field(default=())

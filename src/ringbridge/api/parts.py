@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from ringbridge import __version__
 from ringbridge.calls.control import Control
+from ringbridge.calls.directory_writes import DirectoryWrites
 from ringbridge.calls.place import Placer
 from ringbridge.calls.ports import Bus, Clock, Replica, Store
 from ringbridge.calls.provision import Provision
@@ -25,6 +26,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A directory document of some ten thousand users."""
     sync_wait_s: float = 2.0
     """How long `synchronous: yes` waits for the local copy before it answers 202."""
+    shown_wait_s: float = 0.25
+    """How long any other write of the directory waits for it, so that what is accepted can be read here at once."""
     body_deadline_s: float = 10.0
     deadline_s: float = 20.0
     """For one whole request; above the bus's own deadline, so that its refusal is told and not this."""
@@ -60,6 +63,7 @@ class ApiParts:
     control: Control
     provision: Provision
     subscriptions: Subscriptions
+    writes: DirectoryWrites
     clock: Clock
     readiness: Callable[[], Readiness]
     settings: ApiSettings = field(default_factory=ApiSettings)

@@ -130,6 +130,11 @@ class Request:
             raise HttpRefusal(415, "encoded-body", "the body must not be compressed")
         return parse_json_object(await self.body(limit=limit))
 
+    def entity_tags(self, name: bytes) -> frozenset[str]:
+        """Return the entity tags of `If-Match` (RFC 9110 §13.1.1), `*` among them where any will do."""
+        listed = header(self.scope, name).decode("latin-1")
+        return frozenset(tag.strip() for tag in listed.split(",") if tag.strip())
+
     def page(self) -> Page:
         """Return the part of a list that is asked for.
 

@@ -50,6 +50,13 @@ class StoredCallMessage(msgspec.Struct, frozen=True):
     sequence: int
 
 
+class StoredRecord(msgspec.Struct, frozen=True):
+    """A directory record as the bus holds it, and its revision: what a write must expect as the last."""
+
+    record: Record
+    revision: int
+
+
 class Claimable(Protocol):
     """A requested call that the bus offers to this engine; exactly one of the methods is called, once."""
 
@@ -135,7 +142,17 @@ class Bus(Protocol):
         """
         ...
 
-    async def delete_record(self, kind: str, key: tuple[str, ...]) -> int: ...
+    async def read_record(self, kind: str, key: tuple[str, ...]) -> StoredRecord | None:
+        """Return a directory record from the bus itself; None where there is none, or it was deleted."""
+        ...
+
+    async def delete_record(self, kind: str, key: tuple[str, ...], *, revision: int | None = None) -> int:
+        """Delete a directory record and return the bucket's stream sequence.
+
+        Raises:
+            Conflict: `revision` is no longer its last.
+        """
+        ...
 
     async def put_location(self, location: Location, *, ttl_s: int) -> int: ...
 
@@ -147,6 +164,14 @@ class NodeAway(Exception):
 
 
 # --- the store: this node's replica ----------------------------------------------------------------------------------
+
+
+class RecordQuery(msgspec.Struct, frozen=True):
+    """Which records of a kind: of a domain, of a parent (a device's user, a rule's plan, a domain's reseller)."""
+
+    kind: str
+    domain: str | None = None
+    parent: str | None = None
 
 
 class Directory(Protocol):
@@ -170,9 +195,16 @@ class Directory(Protocol):
     async def connection(self, domain: str, pattern: str) -> Connection | None: ...
     async def api_key(self, key_id: str) -> ApiKey | None: ...
     async def subscription(self, subscription_id: str) -> Subscription | None: ...
+    async def record(self, kind: str, key: tuple[str, ...]) -> Record | None: ...
     async def records(self, kind: str, domain: str | None = None) -> list[Record]:
         """Return all records of a kind, of one domain or of all, ordered by key."""
         ...
+
+    async def record_page(self, wanted: RecordQuery, *, start: int = 1, limit: int = 100) -> list[Record]:
+        """Return part of the records that are `wanted`, ordered by key."""
+        ...
+
+    async def count_records(self, wanted: RecordQuery) -> int: ...
 
 
 class CallPage(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ import msgspec
 
 from ringbridge.calls.ports import Bus, Clock, Store
 from ringbridge.model.access import Principal, parse_models
-from ringbridge.model.directory import ApiKey, Connection, Device, Domain, Key, Record, kind_of
+from ringbridge.model.directory import ApiKey, Domain, Key, Record, kind_of
 from ringbridge.model.document import Document, KeyOrder, read_document
 from ringbridge.model.document_export import export_document
 from ringbridge.model.errors import CallError, Conflict, Refusal
@@ -27,11 +27,12 @@ from ringbridge.model.provisioning import (
     default_scope,
     with_kept_secrets,
 )
+from ringbridge.model.resources import RESOURCES, stamped
 from ringbridge.model.times import epoch_s
 
 T = TypeVar("T")
 
-WRITE_ORDER = ("domain", "connection", "dialrule", "user", "device", "phonenumber", "apikey")
+WRITE_ORDER = ("domain", "connection", "dialrule", "user", "device", "answerrule", "phonenumber", "apikey")
 """What others refer to comes first; deletes go the other way."""
 AT_ONCE = 16
 """Writes in flight to the bus: where its throughput stops growing (design.md "The stack")."""
@@ -135,9 +136,7 @@ class Provision:
             for record in document.records:
                 if kind_of(record) == kind:
                     known = before.get((kind, record.key))
-                    if isinstance(record, Device | Connection):
-                        record = with_kept_secrets(record, known, document)  # noqa: PLW2901 - the same, completed
-                    plan.put(record, known)
+                    plan.put(with_kept_secrets(record, known, document), known)
         keys = [one for one in stored if isinstance(one, ApiKey)]
         self._plan_keys(document, keys, plan)
         gone = [one for one in stored if not isinstance(one, ApiKey) and (kind_of(one), one.key) not in wanted]
@@ -195,6 +194,9 @@ class Provision:
         return last
 
     async def _put(self, record: Record, *, only_new: bool) -> int:
+        resource = RESOURCES.get(kind_of(record))
+        if resource is not None:
+            record = stamped(resource, record, self._clock.now(), before=None if only_new else record)
         try:
             return await self._bus.put_record(record, only_new=only_new)
         except Conflict as conflict:

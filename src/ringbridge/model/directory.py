@@ -2,6 +2,9 @@
 
 Each record has a `kind` and a key inside that kind; together they are its place in the bus's key-value bucket and
 in every replica. `domain` is always the key's first part, so that one tenant's records can be listed.
+
+Fields that something acts on are attributes; the contract's other fields are kept in `other`, as text by wire name
+(`model.resources`).
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ class Domain(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, ta
     caller_id_number: str = ""
     caller_id_name: str = ""
     time_zone: str = "UTC"
+    other: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -51,6 +55,7 @@ class User(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag=
     ring_no_answer_timeout_seconds: int | None = None
     limits_max_active_calls_total: int | None = None
     account_status: str = "standard"
+    other: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -76,6 +81,7 @@ class Device(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, ta
     device_sip_nat_traversal_enabled: str = "automatic"
     device_srtp_enabled: str = "no"
     device_models_model: str = ""
+    other: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -97,6 +103,7 @@ class PhoneNumber(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=Tru
     dial_rule_parameter: str = ""
     dial_rule_translation_destination_user: str = ""
     dial_rule_translation_destination_host: str = "[*]"
+    other: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -128,6 +135,7 @@ class DialRule(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, 
     dial_rule_translation_source_user: str = "[*]"
     dial_rule_translation_source_host: str = "[*]"
     dial_rule_description: str = ""
+    other: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -151,10 +159,26 @@ class Connection(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True
     connection_custom_p_asserted_id_format: str = ""
     connection_term_enabled: YesNo = "yes"
     limits_max_active_calls_total: int | None = None
+    other: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def key(self) -> Key:
         return (self.domain, self.connection_orig_match_pattern)
+
+
+class AnswerRule(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag="answerrule", tag_field="kind"):
+    """What becomes of calls to a user in a time frame; kept and told, not acted on yet."""
+
+    domain: str
+    user: str
+    time_frame: str
+    enabled: YesNo = "yes"
+    order: int = 99
+    other: dict[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def key(self) -> Key:
+        return (self.domain, self.user, self.time_frame)
 
 
 class ApiKey(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag="apikey", tag_field="kind"):
@@ -219,7 +243,7 @@ class Subscription(
         return (self.id,)
 
 
-Record: TypeAlias = Domain | User | Device | PhoneNumber | DialRule | Connection | ApiKey | Subscription
+Record: TypeAlias = Domain | User | Device | PhoneNumber | DialRule | Connection | ApiKey | Subscription | AnswerRule
 """Everything that the directory bucket holds."""
 
 KINDS: dict[str, type[Record]] = {
@@ -229,6 +253,7 @@ KINDS: dict[str, type[Record]] = {
     "phonenumber": PhoneNumber,
     "dialrule": DialRule,
     "connection": Connection,
+    "answerrule": AnswerRule,
     "apikey": ApiKey,
     "subscription": Subscription,
 }
@@ -237,6 +262,19 @@ KINDS: dict[str, type[Record]] = {
 def kind_of(record: Record) -> str:
     """Return the kind under which `record` is stored: a key of `KINDS`."""
     return str(type(record).__struct_config__.tag)
+
+
+def parent_of(record: Record) -> str:
+    """Return what a record is listed by, besides its domain."""
+    match record:
+        case Device() | PhoneNumber() | AnswerRule() | ApiKey() | Subscription():
+            return record.user
+        case DialRule():
+            return record.dial_rule_dial_plan
+        case Domain():
+            return record.reseller
+        case _:
+            return ""
 
 
 class Location(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -5,6 +5,7 @@
         users:
           - user: "1001"
             devices: [{device: "1001", device-sip-registration-password: secret}]
+            answerrules: []
             api-keys: [{description: key of the CRM}]
         phonenumbers: []
         dialrules: []
@@ -18,19 +19,30 @@ Reading it names every fault by its path, `domains[0].users[1].user-scope`, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from hashlib import md5, sha256
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
 from ringbridge.model.access import ANY
+from ringbridge.model.device_password import PASSWORD, with_password
 from ringbridge.model.dial_rules import CAPTURED, OWN_DOMAIN, connection_of
-from ringbridge.model.directory import Connection, Device, DialRule, Domain, Key, PhoneNumber, Record, User, kind_of
-from ringbridge.model.document_fields import KeyFields, read_record
+from ringbridge.model.directory import Device, DialRule, Domain, Key, PhoneNumber, Record, kind_of
+from ringbridge.model.document_fields import KeyFields, read_record, read_resource
 from ringbridge.model.errors import Fault, invalid
+from ringbridge.model.resources import (
+    ANSWER_RULE,
+    CONNECTION,
+    DEVICE,
+    DIAL_RULE,
+    DOMAIN,
+    PHONE_NUMBER,
+    USER,
+    Resource,
+)
 from ringbridge.model.wire import json_type
 
 LISTS = ("users", "phonenumbers", "dialrules", "connections", "api-keys")
+USER_LISTS = ("devices", "answerrules", "api-keys")
 TO_CONNECTION = "to-connection"
 TO_CONNECTION_OR_USER = "to-connection-or-user-no-failover"
 KEY_DESCRIPTION_LENGTH = 12
@@ -116,51 +128,52 @@ class _Reader:
                 self.faults.append(Fault(f"{at}.description", "twice", "another key here has this description"))
             self.keys[order.identity] = order
 
+    def read_one(
+        self,
+        resource: Resource,
+        raw: Mapping[str, object],
+        path: str,
+        *,
+        given: Mapping[str, str] | None = None,
+        also: Collection[str] = (),
+    ) -> Record | None:
+        """Read one record and add it."""
+        read = read_resource(resource, raw, path, self.faults, given=given, also=also)
+        if read is None:
+            return None
+        record, values = read
+        if isinstance(record, Device) and values.get(PASSWORD):
+            record = with_password(record, values[PASSWORD])
+        self.add(record, path)
+        return record
+
     def read_domain(self, raw: dict[str, object], path: str) -> str:
-        domain = read_record(Domain, raw, path, self.faults, also=LISTS)
-        self.add(domain, path)
+        domain = self.read_one(DOMAIN, raw, path, also=LISTS)
         # What stands inside a faulty domain is read all the same, for its own faults.
         name = domain.domain if domain else str(raw.get("domain", ""))
         given = {"domain": name}
         for item, at in self.objects(raw, "connections", path):
-            self.add(read_record(Connection, item, at, self.faults, given=given), at)
-        plan = (domain.dial_plan if domain else "") or name
+            self.read_one(CONNECTION, item, at, given=given)
+        plan = (domain.dial_plan if isinstance(domain, Domain) else "") or name
         for item, at in self.objects(raw, "dialrules", path):
             defaults = {"dial-rule-dial-plan": plan, "dialrule": str(item.get("dail-rule-matching-to-uri", ""))}
-            self.add(read_record(DialRule, defaults | item, at, self.faults, given=given), at)
+            self.read_one(DIAL_RULE, defaults | item, at, given=given)
         for item, at in self.objects(raw, "users", path):
             self.read_user(item, at, name)
         for item, at in self.objects(raw, "phonenumbers", path):
-            self.add(read_record(PhoneNumber, item, at, self.faults, given=given), at)
+            self.read_one(PHONE_NUMBER, item, at, given=given)
         self.read_keys(raw, path, domain=name, user=ANY)
         return name
 
     def read_user(self, raw: dict[str, object], path: str, domain: str) -> None:
-        user = read_record(User, raw, path, self.faults, given={"domain": domain}, also=("devices", "api-keys"))
-        self.add(user, path)
-        name = user.user if user else str(raw.get("user", ""))
+        user = self.read_one(USER, raw, path, given={"domain": domain}, also=USER_LISTS)
+        name = user.key[-1] if user else str(raw.get("user", ""))
         given = {"domain": domain, "user": name}
-        password_name = "device-sip-registration-password"  # noqa: S105 - the field's name on the wire
         for item, at in self.objects(raw, "devices", path):
-            device = read_record(Device, item, at, self.faults, given=given, also=(password_name,))
-            if device is not None:
-                self.add(self._with_password(device, item.get(password_name), f"{at}.{password_name}"), at)
+            self.read_one(DEVICE, item, at, given=given)
+        for item, at in self.objects(raw, "answerrules", path):
+            self.read_one(ANSWER_RULE, item, at, given=given)
         self.read_keys(raw, path, domain=domain, user=name)
-
-    def _with_password(self, device: Device, password: object, path: str) -> Device:
-        if password is None:
-            return device
-        text = str(password)
-        if isinstance(password, bool | list | dict) or not 1 <= len(text) <= 128 or not text.isprintable():
-            self.faults.append(Fault(path, "bad-password", "must be 1 to 128 printable characters"))
-            return device
-        # RFC 7616 §3.4.2: the realm is the domain. MD5 because phones without SHA-256 (RFC 8760) are still many.
-        secret = f"{device.device}:{device.domain}:{text}".encode()
-        return msgspec.structs.replace(
-            device,
-            ha1_md5=md5(secret, usedforsecurity=False).hexdigest(),
-            ha1_sha256=sha256(secret).hexdigest(),
-        )
 
     def check_references(self) -> None:
         """Name what points at nothing: owners of numbers, connections of dial rules."""

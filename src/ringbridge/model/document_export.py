@@ -8,22 +8,24 @@ from typing import cast
 import msgspec
 
 from ringbridge.model.access import ANY
-from ringbridge.model.directory import ApiKey, Connection, Device, DialRule, Domain, PhoneNumber, Record, User
+from ringbridge.model.directory import (
+    AnswerRule,
+    ApiKey,
+    Connection,
+    Device,
+    DialRule,
+    Domain,
+    PhoneNumber,
+    Record,
+    User,
+    kind_of,
+)
+from ringbridge.model.fields import Form, Role
+from ringbridge.model.resources import RESOURCES, texts_of
 from ringbridge.model.times import instant_text
 
-_LEFT_OUT = frozenset(
-    {
-        "kind",
-        "domain",
-        "ha1-md5",
-        "ha1-sha256",
-        "connection-sip-registration-password",
-        "key-id",
-        "key-sha256",
-        "created-at",
-        "allowed-models",
-        "expires-at",
-    }
+_NOT_OF_KEYS = frozenset(
+    {"kind", "domain", "user", "key-id", "key-sha256", "created-at", "allowed-models", "expires-at"}
 )
 _LISTS: dict[type[Record], str] = {
     PhoneNumber: "phonenumbers",
@@ -32,9 +34,17 @@ _LISTS: dict[type[Record], str] = {
 }
 
 
-def _fields(record: Record, *, without: Iterable[str] = ()) -> dict[str, object]:
-    built = cast("dict[str, object]", msgspec.to_builtins(record))
-    return {name: value for name, value in built.items() if name not in _LEFT_OUT and name not in without}
+def _fields(record: Record, *, without: Iterable[str] = ("domain",)) -> dict[str, object]:
+    """Return what a document says of a record: what is set, as text, and whole numbers as such."""
+    resource = RESOURCES[kind_of(record)]
+    texts = texts_of(resource, record)
+    said: dict[str, object] = {}
+    for field in resource.fields:
+        text = texts.get(field.name, "")
+        is_told = field.role in (Role.NAME, Role.KEPT) and field.name not in without
+        if is_told and text and (field.role is Role.NAME or text != field.default):
+            said[field.name] = int(text) if field.form is Form.WHOLE else text
+    return said
 
 
 def _limits(key: ApiKey) -> dict[str, str]:
@@ -44,11 +54,12 @@ def _limits(key: ApiKey) -> dict[str, str]:
 
 def _keys(keys: Sequence[ApiKey], domain: str, user: str) -> dict[str, object]:
     """Return `api-keys` of one place; nothing where it has none, so that applying leaves its keys alone."""
-    here = [
-        _fields(key, without=("user",)) | {"user-scope": key.user_scope} | _limits(key)
-        for key in keys
-        if (key.domain, key.user) == (domain, user)
-    ]
+    here = []
+    for key in keys:
+        if (key.domain, key.user) == (domain, user):
+            built = cast("dict[str, object]", msgspec.to_builtins(key))
+            said = {name: value for name, value in built.items() if name not in _NOT_OF_KEYS}
+            here.append(said | {"user-scope": key.user_scope} | _limits(key))
     return {"api-keys": here} if here else {}
 
 
@@ -57,16 +68,18 @@ def export_document(domains: Sequence[Domain], records: Sequence[Record], keys: 
     exported = []
     for domain in domains:
         inside = [one for one in records if one.domain == domain.domain]
-        entry = {"domain": domain.domain} | _fields(domain)
-        users = [one for one in inside if isinstance(one, User)]
-        devices = [one for one in inside if isinstance(one, Device)]
-        entry["users"] = [_user(user, devices, keys) for user in users]
+        entry = _fields(domain, without=())
+        entry["users"] = [_user(one, inside, keys) for one in inside if isinstance(one, User)]
         for kind, name in _LISTS.items():
             entry[name] = [_fields(one) for one in inside if isinstance(one, kind)]
         exported.append(entry | _keys(keys, domain.domain, ANY))
     return {"domains": exported} | _keys(keys, ANY, ANY)
 
 
-def _user(user: User, devices: Sequence[Device], keys: Sequence[ApiKey]) -> dict[str, object]:
-    own = [_fields(one, without=("user",)) for one in devices if one.user == user.user]
-    return _fields(user) | {"devices": own} | _keys(keys, user.domain, user.user)
+def _user(user: User, inside: Sequence[Record], keys: Sequence[ApiKey]) -> dict[str, object]:
+    said = _fields(user)
+    for kind, name in ((Device, "devices"), (AnswerRule, "answerrules")):
+        own = [one for one in inside if isinstance(one, kind) and one.user == user.user]
+        if own or kind is Device:
+            said[name] = [_fields(one, without=("domain", "user")) for one in own]
+    return said | _keys(keys, user.domain, user.user)

@@ -10,49 +10,16 @@ import msgspec
 
 from ringbridge.model import names
 from ringbridge.model.access import MODELS, SCOPES, parse_models, parse_networks
-from ringbridge.model.dial_patterns import check_pattern
-from ringbridge.model.dial_times import check_date, check_days, check_time
-from ringbridge.model.directory import YesNo
+from ringbridge.model.directory import Record, YesNo
 from ringbridge.model.errors import Fault
-from ringbridge.model.numbers import SEPARATORS, plain_number
+from ringbridge.model.fields import Field, Form
+from ringbridge.model.resources import Resource, is_needed, make, read_fields
 from ringbridge.model.times import epoch_s
 from ringbridge.model.wire import control_fault, json_type, shown
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 MAX_LENGTH: Final = 256
-NOT_IN_DOCUMENTS: Final = frozenset({"ha1-md5", "ha1-sha256"})
-"""Fields of records that a document never names: they are made from a password."""
-APPLICATIONS: Final = frozenset(
-    {
-        "available-number",
-        "hangup",
-        "spam-screening",
-        "to-callqueue",
-        "to-callqueue-announce-count-callers-ahead",
-        "to-callqueue-announce-expected-wait-time",
-        "to-connection",
-        "to-connection-add-header",
-        "to-connection-add-header-force-caller-id",
-        "to-connection-add-header-no-timeout",
-        "to-connection-block-caller-id",
-        "to-connection-no-timeout",
-        "to-connection-or-user-no-failover",
-        "to-single-device",
-        "to-single-device-add-header",
-        "to-single-device-add-header-allow-voicemail",
-        "to-single-device-add-header-allow-voicemail-residential",
-        "to-user",
-        "to-user-add-header",
-        "to-user-answer-and-fake-ringback",
-        "to-user-notify-of-recording",
-        "to-user-residential",
-        "to-user-residential-add-header",
-        "to-voicemail",
-        "to-voicemail-residential",
-    }
-)
-"""Schema `DialruleApplication`."""
 
 
 class KeyFields(msgspec.Struct, frozen=True, rename="kebab"):
@@ -75,16 +42,8 @@ def _matches(pattern: re.Pattern[str], allowed: str) -> Callable[[str], str | No
     return lambda text: None if pattern.fullmatch(text) else f"must be {allowed}"
 
 
-def _number(text: str) -> str | None:
-    return None if not text or plain_number(text) else "must be a telephone number"
-
-
 def _scope(text: str) -> str | None:
     return None if not text or text in SCOPES else f"must be one of {', '.join(SCOPES)}"
-
-
-def _application(text: str) -> str | None:
-    return None if text in APPLICATIONS else "must be one of the dial rule applications"
 
 
 def _networks(text: str) -> str | None:
@@ -107,26 +66,10 @@ def _instant(text: str) -> str | None:
 _CHECKS: Final[dict[str, Callable[[str], str | None]]] = {
     "domain": _matches(names.DOMAIN, "1 to 64 letters, digits and . _ -"),
     "user": _matches(re.compile(r"[A-Za-z0-9._-]{0,16}"), "at most 16 letters, digits and . _ -"),
-    "device": _matches(names.DEVICE, "1 to 64 letters, digits and . _ -"),
-    "phonenumber": _matches(re.compile(r"[0-9]{1,32}"), "digits"),
-    "caller-id-number": _number,
     "user-scope": _scope,
     "ip-address": _networks,
     "allowed-models": _models,
     "expires-datetime": _instant,
-    "dial-rule-application": _application,
-    "dail-rule-matching-to-uri": check_pattern,
-    "dail-rule-matching-from-uri": check_pattern,
-    "dial-rule-matching-day-of-week": check_days,
-    "dial-rule-matching-start-date": check_date,
-    "dial-rule-matching-end-date": check_date,
-    "dial-rule-matching-start-time": check_time,
-    "dial-rule-matching-end-time": check_time,
-    "connection-address": _matches(
-        re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"), "host or host:port"
-    ),
-    "connection-sip-transport-protocol": _matches(re.compile(r"udp|tcp|tls", re.IGNORECASE), "udp, tcp or tls"),
-    "connection-orig-match-pattern": _matches(re.compile(r"[!-~]{1,128}"), "1 to 128 characters without spaces"),
 }
 
 
@@ -153,8 +96,6 @@ def _converted(field: msgspec.structs.FieldInfo, value: object) -> object:
         return int(text)
     if len(text) > MAX_LENGTH:
         raise ValueError(f"must have at most {MAX_LENGTH} characters")
-    if field.encode_name == "phonenumber":
-        text = text.translate(SEPARATORS).removeprefix("+")
     check = _CHECKS.get(field.encode_name)
     if (wrong := check(text) if check else None) is not None:
         raise ValueError(wrong)
@@ -187,8 +128,6 @@ def read_record(
     known: set[str] = set()
     for field in msgspec.structs.fields(kind):
         name = field.encode_name
-        if name in NOT_IN_DOCUMENTS:
-            continue
         known.add(name)
         at = f"{path}.{name}"
         value = raw.get(name)
@@ -213,3 +152,47 @@ def read_record(
         if name not in known and name not in also
     ]
     return kind(**values) if len(faults) == before else None
+
+
+def _plain(field: Field, value: object) -> object:
+    """Return a document's value as a request would have it: every scalar is text there, and `true` is `yes`."""
+    if isinstance(value, bool) and (field.form is Form.YES_NO or field.name.endswith("-enabled")):
+        return "yes" if value else "no"
+    if field.form is Form.JSON and isinstance(value, str):
+        try:
+            return msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            return value
+    return str(value) if type(value) is int else value
+
+
+def read_resource(
+    resource: Resource,
+    raw: Mapping[str, object],
+    path: str,
+    faults: list[Fault],
+    *,
+    given: Mapping[str, str] | None = None,
+    also: Collection[str] = (),
+) -> tuple[Record, dict[str, str]] | None:
+    """Return the record that `raw` describes and its fields as text, or None where its faults were added to `faults`.
+
+    `given` are the fields that its place in the document decides; `also` are names that the caller reads itself.
+    """
+    given = given or {}
+    before = len(faults)
+    fields = {field.name: field for field in resource.fields}
+    plain = {
+        name: _plain(fields[name], value) if name in fields else value
+        for name, value in raw.items()
+        if name not in also
+    }
+    read = read_fields(resource, plain, given=given, needed=lambda field: is_needed(resource, field))
+    for field, wrong in read.faults:
+        kept = wrong.code in ("missing", "control-character")
+        faults.append(wrong.at(f"{path}.{field.name}", code=wrong.code if kept else "bad-value"))
+    for name in read.misplaced:
+        message = f"must be {given[name]}, as its place says, or left out"
+        faults.append(Fault(f"{path}.{name}", "misplaced", message, found=shown(str(raw[name]))))
+    faults += [Fault(f"{path}.{shown(name)}", "unknown-field", "is not known here") for name in read.unknown]
+    return (make(resource, read.values), read.values) if len(faults) == before else None

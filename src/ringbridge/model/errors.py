@@ -26,6 +26,7 @@ class Refusal(Enum):
     FORBIDDEN = 403
     NOT_FOUND = 404
     CONFLICT = 409
+    STALE = 412
     TOO_MANY = 429
     UNAVAILABLE = 503
 

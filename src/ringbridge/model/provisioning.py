@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from ringbridge.model.access import ANY, SCOPES, Principal, Scope
-from ringbridge.model.directory import ApiKey, Connection, Device, Domain, Record, User, kind_of
+from ringbridge.model.device_password import PASSWORD
+from ringbridge.model.directory import ApiKey, Device, Domain, Record, User, kind_of
 from ringbridge.model.document import Document, KeyOrder
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
+from ringbridge.model.resources import RESOURCES, carried, others_of
 
-PASSWORD = "device-sip-registration-password"  # noqa: S105 - the field's name on the wire
 _SHOWN_AS = {"ha1_md5": PASSWORD, "ha1_sha256": PASSWORD}
 _NEVER_TOLD = frozenset({"key_id", "key_sha256", "created_at"})
 
@@ -42,28 +43,30 @@ def changed_fields(before: Record | None, after: Record) -> tuple[str, ...]:
         return ()
     names: dict[str, None] = {}
     for field in msgspec.structs.fields(after):
-        if field.name not in _NEVER_TOLD and getattr(before, field.name) != getattr(after, field.name):
+        if field.name == "other":
+            names |= dict.fromkeys(changed_others(others_of(before), others_of(after)))
+        elif field.name not in _NEVER_TOLD and getattr(before, field.name) != getattr(after, field.name):
             names[_SHOWN_AS.get(field.name, field.encode_name)] = None
     return tuple(names)
 
 
-def with_kept_secrets(record: Device | Connection, before: Record | None, document: Document) -> Device | Connection:
-    """Return `record` with the stored password where the document names none.
+def changed_others(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return the names of what differs among fields that are only kept."""
+    return [name for name in dict.fromkeys((*before, *after)) if before.get(name) != after.get(name)]
+
+
+def with_kept_secrets(record: Record, before: Record | None, document: Document) -> Record:
+    """Return `record` with what is stored and no document says: secrets where it names none, and times.
 
     Raises:
-        CallError: a new device has none.
+        CallError: a new device has no password.
     """
-    if isinstance(record, Device):
-        if record.ha1_md5:
-            return record
+    if isinstance(record, Device) and not record.ha1_md5:
         if not isinstance(before, Device):
             path = document.paths[kind_of(record), record.key]
             raise invalid([Fault(f"{path}.{PASSWORD}", "missing", "is required for a new device")])
-        return msgspec.structs.replace(record, ha1_md5=before.ha1_md5, ha1_sha256=before.ha1_sha256)
-    if record.connection_sip_registration_password or not isinstance(before, Connection):
-        return record
-    kept = before.connection_sip_registration_password
-    return msgspec.structs.replace(record, connection_sip_registration_password=kept)
+        record = msgspec.structs.replace(record, ha1_md5=before.ha1_md5, ha1_sha256=before.ha1_sha256)
+    return record if before is None else carried(RESOURCES[kind_of(record)], record, before)
 
 
 def default_scope(order: KeyOrder) -> str:

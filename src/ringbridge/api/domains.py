@@ -1,0 +1,125 @@
+"""Domains: the tenants (contract §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ringbridge.api.answers import Answer, Count, json_answer
+from ringbridge.api.operations import Access, Operation, Reply
+from ringbridge.api.parts import ApiParts
+from ringbridge.api.requests import Request
+from ringbridge.api.resources import ResourceHandlers, Served
+from ringbridge.api.resources import operations as resource_operations
+from ringbridge.calls.ports import RecordQuery
+from ringbridge.model.access import ANY, Principal, Scope
+from ringbridge.model.directory import Domain, Key, Record
+from ringbridge.model.errors import CallError, Fault, Refusal
+from ringbridge.model.resources import DOMAIN, USER, change, make
+
+DOMAINS = "/ns-api/v2/domains"
+SERVED = Served(
+    noun="domain",
+    plural="domains",
+    tag="Domains",
+    collection=DOMAINS,
+    item=DOMAINS + "/{domain}",
+    given=(),
+    create_title="CreateDomainRequest",
+    update_title="UpdateDomainRequest",
+    list_access=Access.MANAGER,
+    create_access=Access.RESELLER,
+    delete_at_least=Scope.RESELLER,
+)
+
+
+class DomainRules:
+    """Whose domains are whose: a super user's all, a reseller's its own, everybody else's one."""
+
+    resource = DOMAIN
+
+    def __init__(self, parts: ApiParts) -> None:
+        self._store = parts.store
+
+    def key(self, request: Request) -> Key:
+        return (request.domain,)
+
+    def given(self, request: Request) -> Mapping[str, str]:
+        return {"domain": request.domain} if request.domain else {}
+
+    def wanted(self, request: Request) -> RecordQuery:
+        principal = request.principal
+        if principal.is_super_user:
+            return RecordQuery(DOMAIN.kind)
+        if principal.rules_reseller(ANY):
+            return RecordQuery(DOMAIN.kind, parent=principal.reseller)
+        return RecordQuery(DOMAIN.kind, domain=principal.domain)
+
+    async def admit(self, request: Request) -> None:
+        """Let everybody pass: what is listed is what the token has."""
+
+    def belongs(self, _: Request, record: Record) -> bool:
+        return isinstance(record, Domain)
+
+    def made(self, request: Request, values: Mapping[str, str]) -> tuple[Record, Mapping[str, str]]:
+        _check_reseller(request.principal, values["reseller"])
+        return make(DOMAIN, values), {}
+
+    def changed(self, request: Request, record: Record, values: Mapping[str, str]) -> Record:
+        after = change(DOMAIN, record, values)
+        if isinstance(after, Domain) and isinstance(record, Domain) and after.reseller != record.reseller:
+            _check_reseller(request.principal, after.reseller)
+        return after
+
+    async def live(self, records: Sequence[Record]) -> list[dict[str, object]]:
+        told: list[dict[str, object]] = []
+        for record in records:
+            active = await self._store.count_active(domain=record.domain)
+            users = await self._store.count_records(RecordQuery(USER.kind, domain=record.domain))
+            told.append(
+                {
+                    "active-calls-total-current": active,
+                    "active-calls-against-license-count": active,
+                    "count-subcriber-resources-total": users,
+                }
+            )
+        return told
+
+
+def _check_reseller(principal: Principal, reseller: str) -> None:
+    """Let pass who may put domains under `reseller`.
+
+    Raises:
+        CallError: 403.
+    """
+    if not principal.rules_reseller(reseller):
+        fault = Fault("reseller", "not-allowed", "is not this token's own")
+        raise CallError(Refusal.FORBIDDEN, "not-allowed", "this token may not do that to domains", faults=[fault])
+
+
+class DomainHandlers:
+    """What domains have beside the skeleton."""
+
+    def __init__(self, parts: ApiParts) -> None:
+        self._store = parts.store
+
+    async def exists(self, request: Request) -> Answer:
+        """Count the domains of this name: one or none."""
+        return json_answer(Count(0 if await self._store.domain(request.domain) is None else 1))
+
+
+def operations(parts: ApiParts) -> list[Operation]:
+    """Return the operations of domains."""
+    rules = DomainRules(parts)
+    return [
+        *resource_operations(ResourceHandlers(parts, rules), rules, SERVED),
+        Operation(
+            name="count-domain",
+            method="GET",
+            path=SERVED.item + "/count",
+            access=Access.DOMAIN,
+            handle=DomainHandlers(parts).exists,
+            tag=SERVED.tag,
+            summary="Ask whether a domain exists",
+            replies=(Reply(200, "1 where it does, else 0.", Count, {"total": 1}),),
+        ),
+    ]

@@ -1,0 +1,311 @@
+"""The one skeleton of all directory resources: list, count, create, read, update, delete (contract §1, §4).
+
+A resource says in its `Rules` where its records are and who may have them; everything else is the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from ringbridge.api.answers import Accepted, Answer, Count, HeaderPair, json_answer, page_answer
+from ringbridge.api.calls import ignored_header
+from ringbridge.api.operations import Access, Operation, QueryField, Reply
+from ringbridge.api.parts import ApiParts
+from ringbridge.api.requests import Request
+from ringbridge.api.resource_schemas import create_schema, examples, read_schema, update_schema
+from ringbridge.api.schemas import PAGE_QUERY, YES_NO
+from ringbridge.api.synchronous import read_synchronous, written_answer
+from ringbridge.calls.directory_writes import no_such
+from ringbridge.calls.ports import RecordQuery
+from ringbridge.model.access import Scope
+from ringbridge.model.directory import Key, Record
+from ringbridge.model.errors import Fault, invalid
+from ringbridge.model.resources import Read, Resource, etag_of, is_needed, read_fields, view
+
+IF_MATCH: Final = QueryField(
+    "If-Match", "Entity tags: write only if the resource still has one of them (412 if not).", {"type": "string"}
+)
+CASCADE: Final = QueryField("cascade", "`yes`: delete all that uses it too.", YES_NO | {"default": "no"})
+SAFE_CONFLICTS: Final = (409, 412, 503)
+
+
+class Rules(Protocol):
+    """What one resource has of its own."""
+
+    resource: Resource
+
+    def key(self, request: Request) -> Key:
+        """Return the key of the record that the path names."""
+        ...
+
+    def given(self, request: Request) -> Mapping[str, str]:
+        """Return the fields that the path decides."""
+        ...
+
+    def wanted(self, request: Request) -> RecordQuery:
+        """Return which records the path lists."""
+        ...
+
+    async def admit(self, request: Request) -> None:
+        """Let a request pass whose path leads somewhere.
+
+        Raises:
+            CallError: 403, or 404 for a domain or user that is not there.
+        """
+        ...
+
+    def belongs(self, request: Request, record: Record) -> bool:
+        """Return whether the record is under the request's path."""
+        ...
+
+    def made(self, request: Request, values: Mapping[str, str]) -> tuple[Record, Mapping[str, str]]:
+        """Return the record of a create, and what its answer tells this once.
+
+        Raises:
+            CallError: it may not be.
+        """
+        ...
+
+    def changed(self, request: Request, record: Record, values: Mapping[str, str]) -> Record:
+        """Return `record` with an update's `values`.
+
+        Raises:
+            CallError: it may not be.
+        """
+        ...
+
+    async def live(self, records: Sequence[Record]) -> list[dict[str, object]]:
+        """Return for each record what is found out as it is read."""
+        ...
+
+
+class ResourceHandlers:
+    """Handlers of one resource."""
+
+    def __init__(self, parts: ApiParts, rules: Rules) -> None:
+        self._parts = parts
+        self._rules = rules
+        self._resource = rules.resource
+
+    async def page(self, request: Request) -> Answer:
+        """List a page of the records under the path."""
+        await self._rules.admit(request)
+        page = request.page()
+        wanted = self._rules.wanted(request)
+        found = await self._parts.store.record_page(wanted, start=page.start, limit=page.limit)
+        total = await self._parts.store.count_records(wanted)
+        return page_answer(await self._views(found), page=page, path=request.path, total=total)
+
+    async def count(self, request: Request) -> Answer:
+        """Count the records under the path."""
+        await self._rules.admit(request)
+        return json_answer(Count(await self._parts.store.count_records(self._rules.wanted(request))))
+
+    async def read(self, request: Request) -> Answer:
+        """Read one record, with its entity tag."""
+        record = await self._parts.store.record(self._resource.kind, self._rules.key(request))
+        if record is None or not self._rules.belongs(request, record):
+            raise no_such(self._resource.kind, self._rules.key(request))
+        (told,) = await self._views([record])
+        return json_answer(told, headers=[_etag(record)])
+
+    async def create(self, request: Request) -> Answer:
+        """Store a new record: 202, or with `synchronous` 200 with it."""
+        await self._rules.admit(request)
+        body = await request.json_object(limit=self._parts.settings.body_limit)
+        faults: list[Fault] = []
+        synchronous = read_synchronous(body, faults)
+        given = self._rules.given(request)
+        read = read_fields(self._resource, body, given=given, needed=lambda field: field.required)
+        self._check(read, faults)
+        record, told = self._rules.made(request, read.values)
+        written = await self._parts.writes.create(self._resource, record)
+        return await self._written(written.record, written.sequence, read, synchronous=synchronous, told=told)
+
+    async def update(self, request: Request) -> Answer:
+        """Change the fields that the body names."""
+        body = await request.json_object(limit=self._parts.settings.body_limit)
+        named = dict(zip(self._resource.key_names, self._rules.key(request), strict=True))
+        given = named | dict(self._rules.given(request))
+        # A field that no record is without may be left out here, but not emptied.
+        emptied = [name for name, value in body.items() if value in (None, "")]
+        read = read_fields(
+            self._resource,
+            body,
+            given=given,
+            needed=lambda field: field.name in emptied and is_needed(self._resource, field),
+        )
+        self._check(read, [])
+        values = {name: text for name, text in read.values.items() if name not in given}
+
+        def change(record: Record) -> Record:
+            self._require(request, record)
+            return self._rules.changed(request, record, values)
+
+        key, tags = self._rules.key(request), request.entity_tags(b"if-match")
+        written = await self._parts.writes.update(self._resource, key, change, if_match=tags)
+        return await self._written(written.record, written.sequence, read)
+
+    async def delete(self, request: Request) -> Answer:
+        """Delete one record; with `cascade` all that uses it too."""
+        sequence = await self._parts.writes.delete(
+            self._resource.kind,
+            self._rules.key(request),
+            if_match=request.entity_tags(b"if-match"),
+            allowed=lambda record: self._require(request, record),
+            cascade=request.yes_no("cascade"),
+        )
+        return await written_answer(self._parts, sequence)
+
+    def _require(self, request: Request, record: Record) -> None:
+        if not self._rules.belongs(request, record):
+            raise no_such(self._resource.kind, record.key)
+
+    async def _views(self, records: Sequence[Record]) -> list[dict[str, object]]:
+        live = await self._rules.live(records)
+        return [view(self._resource, record, its) for record, its in zip(records, live, strict=True)]
+
+    async def _written(
+        self,
+        record: Record,
+        sequence: int,
+        read: Read,
+        *,
+        synchronous: bool = False,
+        told: Mapping[str, str] | None = None,
+    ) -> Answer:
+        async def resource() -> dict[str, object] | None:
+            stored = await self._parts.store.record(self._resource.kind, record.key)
+            return None if stored is None else (await self._views([stored]))[0]
+
+        headers: list[HeaderPair] = [_etag(record)]
+        ignored = tuple(name for name in (*read.misplaced, *read.unknown) if name != "synchronous")
+        if ignored:
+            headers.append((b"x-ringbridge-ignored", ignored_header(ignored)))
+        show = resource if synchronous else None
+        return await written_answer(self._parts, sequence, read=show, told=told, headers=headers)
+
+    @staticmethod
+    def _check(read: Read, faults: list[Fault]) -> None:
+        faults += [wrong.at(field.name) for field, wrong in read.faults]
+        if faults:
+            raise invalid(faults)
+
+
+def _etag(record: Record) -> HeaderPair:
+    return (b"etag", etag_of(record).encode())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """Under which paths and names a resource is served, and to whom."""
+
+    noun: str
+    plural: str
+    tag: str
+    collection: str
+    item: str
+    given: tuple[str, ...]
+    """The fields that the path of the collection decides."""
+    create_title: str
+    update_title: str
+    list_access: Access = Access.DOMAIN
+    create_access: Access = Access.DOMAIN
+    read_access: Access = Access.DOMAIN
+    write_access: Access = Access.DOMAIN
+    delete_at_least: Scope | None = None
+    """The least scope that may delete it."""
+
+
+def operations(handlers: ResourceHandlers, rules: Rules, served: Served) -> list[Operation]:
+    """Return the six operations of a resource."""
+    resource, noun, plural = rules.resource, served.noun, served.plural
+    name = noun.replace(" ", "-")
+    body_example, example = examples(resource, given=served.given)
+    schema = read_schema(resource)
+    one = Reply(200, f"The {noun}.", schema, example, ("ETag",))
+    stored = Reply(
+        202, "Accepted, and durable.", Accepted, {"code": 202, "message": "Accepted"}, ("ETag", "X-Ringbridge-Ignored")
+    )
+    shown = Reply(200, "With `synchronous: yes`: the resource.", schema, example, ("ETag", "X-Ringbridge-Ignored"))
+    many = Reply(
+        200, f"One page of {plural}.", {"type": "array", "items": schema}, [example], ("Link", "X-Total-Count")
+    )
+    return [
+        Operation(
+            name=f"list-{plural.replace(' ', '-')}",
+            method="GET",
+            path=served.collection,
+            access=served.list_access,
+            handle=handlers.page,
+            summary=f"List {plural}",
+            query=PAGE_QUERY,
+            replies=(many,),
+            tag=served.tag,
+        ),
+        Operation(
+            name=f"count-{plural.replace(' ', '-')}",
+            method="GET",
+            path=served.collection + "/count",
+            access=served.list_access,
+            handle=handlers.count,
+            summary=f"Count {plural}",
+            replies=(Reply(200, "How many.", Count, {"total": 2}),),
+            tag=served.tag,
+        ),
+        Operation(
+            name=f"create-{name}",
+            method="POST",
+            path=served.collection,
+            access=served.create_access,
+            handle=handlers.create,
+            summary=f"Create a {noun}",
+            body=create_schema(resource, served.create_title, given=served.given),
+            body_example=body_example,
+            replies=(shown, stored),
+            refusals=(409, 503),
+            tag=served.tag,
+        ),
+        Operation(
+            name=f"read-{name}",
+            method="GET",
+            path=served.item,
+            access=served.read_access,
+            handle=handlers.read,
+            summary=f"Read a {noun}",
+            replies=(one,),
+            tag=served.tag,
+        ),
+        Operation(
+            name=f"update-{name}",
+            method="PUT",
+            path=served.item,
+            access=served.write_access,
+            handle=handlers.update,
+            summary=f"Change a {noun}",
+            description="Changes the fields that it names and leaves the rest.",
+            headers=(IF_MATCH,),
+            body=update_schema(resource, served.update_title),
+            body_example=dict(list(body_example.items())[-1:]),
+            replies=(stored,),
+            refusals=SAFE_CONFLICTS,
+            tag=served.tag,
+        ),
+        Operation(
+            name=f"delete-{name}",
+            method="DELETE",
+            path=served.item,
+            access=served.write_access,
+            handle=handlers.delete,
+            summary=f"Delete a {noun}",
+            description="What others use is refused with 409 that names them; calls that are up go on.",
+            query=(CASCADE,),
+            headers=(IF_MATCH,),
+            replies=(Reply(202, "Accepted, and durable.", Accepted, {"code": 202, "message": "Accepted"}),),
+            refusals=SAFE_CONFLICTS,
+            tag=served.tag,
+            at_least=served.delete_at_least,
+        ),
+    ]

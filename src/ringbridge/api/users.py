@@ -1,0 +1,90 @@
+"""Users: the people of a domain (contract §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ringbridge.api.auth import no_such_domain
+from ringbridge.api.domains import DOMAINS
+from ringbridge.api.operations import Access, Operation
+from ringbridge.api.parts import ApiParts
+from ringbridge.api.requests import Request
+from ringbridge.api.resources import ResourceHandlers, Served
+from ringbridge.api.resources import operations as resource_operations
+from ringbridge.calls.ports import RecordQuery
+from ringbridge.model.access import SCOPES, Principal
+from ringbridge.model.directory import Key, Record, User
+from ringbridge.model.errors import CallError, Fault, Refusal
+from ringbridge.model.resources import DOMAIN, USER, change, make
+
+USERS = DOMAINS + "/{domain}/users"
+SERVED = Served(
+    noun="user",
+    plural="users",
+    tag="Users",
+    collection=USERS,
+    item=USERS + "/{user}",
+    given=("domain",),
+    create_title="CreateUserRequest",
+    update_title="UpdateUserRequest",
+    read_access=Access.USER,
+)
+
+
+class UserRules:
+    """Users of the path's domain. Nobody makes a user who may more than they do themselves."""
+
+    resource = USER
+
+    def __init__(self, parts: ApiParts) -> None:
+        self._store = parts.store
+        self._writes = parts.writes
+
+    def key(self, request: Request) -> Key:
+        return (request.domain, request.user)
+
+    def given(self, request: Request) -> Mapping[str, str]:
+        return {"domain": request.domain}
+
+    def wanted(self, request: Request) -> RecordQuery:
+        return RecordQuery(USER.kind, domain=request.domain)
+
+    async def admit(self, request: Request) -> None:
+        if await self._writes.find(DOMAIN.kind, (request.domain,)) is None:
+            raise no_such_domain(request.domain)
+
+    def belongs(self, _: Request, record: Record) -> bool:
+        return isinstance(record, User)
+
+    def made(self, request: Request, values: Mapping[str, str]) -> tuple[Record, Mapping[str, str]]:
+        return _checked(make(USER, values), request.principal), {}
+
+    def changed(self, request: Request, record: Record, values: Mapping[str, str]) -> Record:
+        after = change(USER, record, values)
+        scope = record.user_scope if isinstance(record, User) else ""
+        return _checked(after, request.principal, had=scope)
+
+    async def live(self, records: Sequence[Record]) -> list[dict[str, object]]:
+        return [
+            {"active-calls-total-current": await self._store.count_active(domain=one.domain, user=one.key[-1])}
+            for one in records
+        ]
+
+
+def _checked(user: Record, principal: Principal, *, had: str = "") -> Record:
+    """Return `user` if `principal` may give it its scope.
+
+    Raises:
+        CallError: 403.
+    """
+    if isinstance(user, User) and user.user_scope != had and not principal.scope.reaches(SCOPES[user.user_scope]):
+        message = "is wider than your own"
+        fault = Fault("user-scope", "scope-too-wide", message, found=user.user_scope, allowed=principal.scope.wire)
+        raise CallError(Refusal.FORBIDDEN, fault.code, f"user-scope: {message}", faults=[fault])
+    return user
+
+
+def operations(parts: ApiParts) -> list[Operation]:
+    """Return the operations of users."""
+    rules = UserRules(parts)
+    return resource_operations(ResourceHandlers(parts, rules), rules, SERVED)

@@ -1,0 +1,104 @@
+"""Fields of domains, by every name of their schemas in the contract."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ringbridge.model.field_tables import checks
+from ringbridge.model.fields import Field, Form, Role
+
+YES_NO, WHOLE, DIGITS, JSON = Form.YES_NO, Form.WHOLE, Form.DIGITS, Form.JSON
+NAME, LIVE, SECRET = Role.NAME, Role.LIVE, Role.SECRET
+
+DOMAIN_FIELDS: Final = (
+    Field(
+        "domain",
+        role=NAME,
+        required=True,
+        description="The tenant's name.",
+        check=checks.domain,
+        max_length=64,
+        pattern=checks.DOMAIN_PATTERN,
+        is_searched=True,
+        example="acme.example",
+    ),
+    Field(
+        "reseller",
+        required=True,
+        always=True,
+        description="The reseller that the domain belongs to.",
+        max_length=64,
+        is_searched=True,
+        example="acme",
+    ),
+    Field("description", always=True, description="For people.", is_searched=True, example="Acme, Inc."),
+    Field("music-on-hold-enabled", YES_NO),
+    Field("music-on-ring-enabled", YES_NO),
+    Field("music-on-hold-randomized-enabled", YES_NO),
+    Field(
+        "domain-type",
+        enum=(
+            "Standard",
+            "Residential",
+            "Hospitality",
+        ),
+    ),
+    Field("dial-plan", description="Dial plan of users who name none; empty: the domain's own name.", max_length=64),
+    Field("dial-policy", description="Who may dial what, for users who name none.", max_length=64),
+    Field("email-send-from-address"),
+    Field("single-sign-on-enabled", YES_NO),
+    Field("area-code", DIGITS),
+    Field("caller-id-name", description="Caller ID of users who have none."),
+    Field(
+        "caller-id-number",
+        DIGITS,
+        description="Caller ID of users who have none.",
+        check=checks.number,
+        allowed=checks.NUMBER_ALLOWED,
+        example="4570101010",
+    ),
+    Field("caller-id-number-emergency", DIGITS, check=checks.number, allowed=checks.NUMBER_ALLOWED),
+    Field("limits-max-subcriber-resources-total", WHOLE),
+    Field("limits-max-active-calls-total", WHOLE),
+    Field("limits-max-active-calls-offnet", WHOLE),
+    Field("limits-max-call-queues", WHOLE),
+    Field("limits-max-auto-attendants", WHOLE),
+    Field("limits-max-conferences", WHOLE),
+    Field("limits-max-departments", WHOLE),
+    Field("limits-max-users", WHOLE),
+    Field("limits-max-sites", WHOLE),
+    Field("limits-max-fax-accounts", WHOLE),
+    Field(
+        "time-zone",
+        description="What times of day mean: an IANA time zone.",
+        check=checks.time_zone,
+        default="UTC",
+        example="Europe/Copenhagen",
+    ),
+    Field("email-send-smtp-hostname"),
+    Field("email-send-smtp-port"),
+    Field("email-send-smtp-username"),
+    Field("email-send-smtp-password", role=SECRET),
+    Field("active-calls-total-current", WHOLE, role=LIVE),
+    Field("active-calls-against-license-count", WHOLE, role=LIVE),
+    Field("active-calls-offnet-current", WHOLE, role=LIVE),
+    Field("count-subcriber-resources-total", WHOLE, role=LIVE),
+    Field("emergency-address-id"),
+    Field("voicemail-enabled", YES_NO),
+    Field("recording-configuration", JSON),
+    Field(
+        "voicemail-transcription-enabled",
+        default="no",
+        enum=(
+            "no",
+            "Deepgram",
+            "Google",
+            "Mutare",
+            "Voicebase",
+        ),
+    ),
+    Field("language-token", default="en_US"),
+    Field("is-domain-locked", YES_NO),
+    Field("is-stir-enabled", YES_NO),
+    Field("is-ivr-forward-change-blocked", YES_NO),
+)
