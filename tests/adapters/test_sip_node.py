@@ -10,7 +10,9 @@ from typing import TypeVar
 import pytest
 
 from ringbridge.adapters.sip_node import SipNode, SipNodeSettings, reachable_address, resolve
+from ringbridge.adapters.sip_node_settings import settings_of
 from ringbridge.adapters.sip_udp import BATCH
+from ringbridge.config import SipConfig
 from ringbridge.sip.peer import Peer, Transport
 from ringbridge.sip.session_events import (
     AckReceived,
@@ -130,6 +132,10 @@ def test_a_peer_that_is_gone_is_known_at_once(loop_factory: LoopFactory, transpo
             assert failed.cause is Failure.TRANSPORT
 
     run(main(), loop_factory)
+
+
+def test_the_session_interval_of_the_configuration_is_asked_for() -> None:
+    assert settings_of(SipConfig(session_expires_s=300)).session_expires_s == 300
 
 
 @on_both_loops

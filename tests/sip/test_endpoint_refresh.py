@@ -187,6 +187,23 @@ def test_our_invite_asks_for_a_timer_when_told_to_and_for_a_longer_one_on_422() 
     assert rig.event(Failed).status == 422
 
 
+def test_a_phone_that_knows_no_timers_is_asked_at_half_time_whether_it_is_still_there() -> None:
+    rig = Rig(EndpointSettings("192.0.2.1", 5060, session_expires_s=120))
+    session, _, _ = rig.answered()
+    for _ in range(2):
+        rig.wait(60.1)
+        reinvite = rig.sent_request("INVITE")
+        assert reinvite.body == SDP
+        rig.reply(reinvite, 200, sdp=OTHER_SDP)
+        assert rig.statuses() == ["ACK"]
+    rig.wait(60.1)
+    rig.sent_request("INVITE")  # and now its power is gone
+    rig.wait(33)
+    assert "BYE" in rig.statuses()
+    rig.wait(33)
+    assert rig.event(Ended).session is session
+
+
 def test_called_side_takes_the_timer_that_the_caller_asks_for() -> None:
     rig = Rig()
     timer = (("Supported", "timer"), ("Session-Expires", "1800;refresher=uas"))

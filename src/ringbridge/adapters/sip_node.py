@@ -48,6 +48,8 @@ class SipNodeSettings:
     tcp_over_bytes: int = 1300
     tcp_connect_deadline_s: float = 4.0
     max_packets_per_source_per_s: int = 10_000
+    session_expires_s: int | None = None
+    """Session interval that our INVITEs ask for; None: none."""
     ack_within_s: float = 0.0
     """As `EndpointSettings.ack_within_s`."""
 
@@ -114,6 +116,7 @@ class SipNode:
             contact_user=settings.contact_user,
             timers=settings.timers,
             tcp_over_bytes=settings.tcp_over_bytes,
+            session_expires_s=settings.session_expires_s,
             ack_within_s=settings.ack_within_s,
         )
         self._endpoint = Endpoint(endpoint_settings, new_token=new_token)

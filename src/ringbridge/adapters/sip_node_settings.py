@@ -21,5 +21,6 @@ def settings_of(config: SipConfig) -> SipNodeSettings:
         tcp_over_bytes=config.tcp_over_bytes,
         tcp_connect_deadline_s=config.tcp_connect_deadline_s,
         max_packets_per_source_per_s=config.max_packets_per_source_per_s,
+        session_expires_s=config.session_expires_s,
         ack_within_s=ACK_WITHIN_S,
     )

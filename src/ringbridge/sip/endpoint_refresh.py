@@ -162,7 +162,8 @@ def _on_outcome(
     if success and isinstance(outcome, Response):
         if sdp:
             session.local_sdp = sdp
-        watch_session(stack, session, agree_as_uac(outcome), now)
+        asked_s = session.watch.expires_s if session.watch is not None else None
+        watch_session(stack, session, agree_as_uac(outcome, asked_s=asked_s), now)
     if report:
         answer = sdp_of(outcome) if success and isinstance(outcome, Response) else b""
         stack.emit(ReinviteResult(session, status, answer))

@@ -173,7 +173,7 @@ def _on_answer(session: Session, exchange: Exchange, response: Response, peer: P
         return
     session.answered = True
     session.peer_updates = "UPDATE" in (response.first("Allow") or "")
-    watch_session(stack, session, agree_as_uac(response), now)
+    watch_session(stack, session, agree_as_uac(response, asked_s=stack.settings.session_expires_s), now)
     # RFC 3262 §5: a reliable provisional may have brought the answer, and then the 2xx brings none. Deviates: some
     # phones do so after an unreliable one too; to hang up on them helps nobody.
     sdp = sdp_of(response) or (early_sdp or {}).get(dialog.remote_tag, b"")

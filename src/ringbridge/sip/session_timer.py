@@ -77,14 +77,19 @@ def agree_as_uas(request: Message, *, min_se_s: int) -> SessionTimer | None:
     return SessionTimer(seconds, we_refresh=refresher == "uas")
 
 
-def agree_as_uac(response: Message) -> SessionTimer | None:
-    """Return what a 2xx to our request agreed on (RFC 4028 §7.2); None: no session timer."""
+def agree_as_uac(response: Message, *, asked_s: int | None = None) -> SessionTimer | None:
+    """Return what a 2xx to our request agreed on (RFC 4028 §7.2); None: no session timer.
+
+    `asked_s` is the interval that our request asked for, in seconds. Deviates: where the peer answers none, since it
+    knows no timers, §7.2 has no session expire. We refresh all the same, as a request inside the dialog is always
+    allowed: it is the only way to notice that such a phone has lost its power.
+    """
     try:
         answered = read_session_expires(response)
     except ProtocolError:
-        return None
+        answered = None
     if answered is None or answered[0] == 0:
-        return None
+        return None if asked_s is None else SessionTimer(max(asked_s, FLOOR_S), we_refresh=True)
     # RFC 4028 §4: nothing below 90 s; a peer that says less shall not make us send twice a second.
     return SessionTimer(max(answered[0], FLOOR_S), we_refresh=answered[1] != "uas")
 
