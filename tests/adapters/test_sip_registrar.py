@@ -1,0 +1,125 @@
+"""The registrar on real sockets, a real phone's REGISTER, and a bus, store and replica in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from hashlib import md5, sha256
+
+import pytest
+
+from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
+from ringbridge.adapters.memory_store import MemoryStore
+from ringbridge.adapters.replica import Replica
+from ringbridge.adapters.sip_node import SipNode, SipNodeSettings
+from ringbridge.adapters.sip_registrar import SipRegistrar
+from ringbridge.config import SipConfig
+from ringbridge.main import SystemClock
+from ringbridge.model.directory import Device, Domain
+from ringbridge.model.ids import NodeId
+from ringbridge.sip.digest import Credentials
+from ringbridge.sip.peer import Peer, Transport
+from ringbridge.sip.session_events import EndpointEvent, IncomingRequest, RegistrationResult
+from ringbridge.sip.session_orders import RegisterOrder
+
+PASSWORD = "secret"
+
+
+class MovesNothing(MemoryBus):
+    """A bus with a bug in it."""
+
+    async def put_location(self, location: object, *, ttl_s: int) -> int:
+        raise ZeroDivisionError
+
+
+class Registrar:
+    """The registrar of domain `acme` with device 1001, and a phone."""
+
+    def __init__(self, node: SipNode, store: MemoryStore) -> None:
+        self.node = node
+        self.store = store
+        self.results: asyncio.Queue[EndpointEvent] = asyncio.Queue()
+        self.phone = SipNode(SipNodeSettings(port=0), on_event=self.results.put_nowait)
+
+    async def register(self, domain: str, *, device: str = "1001", password: str = PASSWORD) -> int:
+        """Return the final status of a REGISTER."""
+        order = RegisterOrder(
+            peer=Peer(Transport.UDP, self.node.host, self.node.port),
+            registrar=f"sip:{domain}",
+            aor=f"sip:{device}@{domain}",
+            contact_user=device,
+            credentials=Credentials(username=device, password=password, host=self.node.host),
+        )
+        self.phone.endpoint.register(order, self.phone.now())
+        self.phone.wake()
+        async with asyncio.timeout(5):
+            result = await self.results.get()
+        assert isinstance(result, RegistrationResult)
+        return result.status
+
+
+def ha1(hashed: str) -> str:
+    text = f"1001:acme:{PASSWORD}".encode()
+    return (md5(text, usedforsecurity=False) if hashed == "md5" else sha256(text)).hexdigest()
+
+
+@contextlib.asynccontextmanager
+async def registrar(bus: MemoryBus) -> AsyncIterator[Registrar]:
+    clock = SystemClock()
+    store = MemoryStore(clock)
+    device = Device(domain="acme", user="1001", device="1001", ha1_md5=ha1("md5"), ha1_sha256=ha1("sha256"))
+    store.put(Domain(domain="acme"), device)
+    replica = Replica(MemoryFeed(bus.hub), store, clock=clock, commit_pause_s=0.001)
+    await replica.start()
+    following = asyncio.create_task(replica.run())
+    taken: list[SipRegistrar] = []
+
+    def take(event: EndpointEvent) -> None:
+        assert isinstance(event, IncomingRequest)
+        taken[0].take(event)
+
+    node = SipNode(SipNodeSettings(port=0), on_event=take)
+    taken.append(
+        SipRegistrar(
+            config=SipConfig(), node=node, node_id=NodeId("n1"), bus=bus, directory=store, replica=replica, clock=clock
+        )
+    )
+    found = Registrar(node, store)
+    try:
+        await node.start()
+        await found.phone.start()
+        yield found
+    finally:
+        await found.phone.stop()
+        await node.stop()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+@pytest.mark.parametrize("domain", ["acme", "ACME", "Acme"])
+async def test_a_phone_registers_however_it_writes_its_domain(domain: str) -> None:
+    """RFC 3261 §19.1.4: the host of a URI is compared without regard to case."""
+    async with registrar(MemoryBus(MemoryHub())) as found:
+        assert await found.register(domain) == 200
+        (location,) = await found.store.locations("acme", "1001")
+        assert location.peer_port == found.phone.port
+
+
+@pytest.mark.parametrize(("domain", "device", "password"), [("acme", "1001", "wrong"), ("acme", "1002", PASSWORD)])
+async def test_a_stranger_is_not_registered(domain: str, device: str, password: str) -> None:
+    async with registrar(MemoryBus(MemoryHub())) as found:
+        assert await found.register(domain, device=device, password=password) == 401
+        assert await found.store.locations("acme", device) == []
+
+
+async def test_a_bus_that_is_away_is_said() -> None:
+    bus = MemoryBus(MemoryHub())
+    async with registrar(bus) as found:
+        bus.hub.is_up = False
+        assert await found.register("acme") == 503
+
+
+async def test_a_bug_is_told_to_the_phone_that_it_hit() -> None:
+    async with registrar(MovesNothing(MemoryHub())) as found:
+        assert await found.register("acme") == 500
