@@ -12,7 +12,8 @@ from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.nats_bus_subjects import Stream, contact_digest
 from ringbridge.adapters.store import SqlStore
 from ringbridge.adapters.store_batch import LegName, LocationChange, Offset, RecordChange, ReplicaStore, StoreBatch
-from ringbridge.calls.ports import RecordQuery, Store
+from ringbridge.calls.directory_ports import RecordQuery
+from ringbridge.calls.ports import Store
 from ringbridge.model.call import Call, CallState, fold
 from ringbridge.model.cdr import cdr_of
 from ringbridge.model.cdr_query import CdrPage, CdrQuery

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 
 from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, Stream, stream_of
 from ringbridge.adapters.store_batch import Offset, StoreBatch
-from ringbridge.calls.ports import CallPage, Clock, RecordQuery
+from ringbridge.calls.directory_ports import RecordQuery
+from ringbridge.calls.ports import CallPage, Clock
 from ringbridge.model.call import Call
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.cdr_query import CdrPage, CdrQuery, CdrTotals, Place, fits, place_of, total_seconds
@@ -175,7 +177,15 @@ class MemoryStore:
 
     def _wanted(self, wanted: RecordQuery) -> list[Record]:
         found = self._all(wanted.kind, wanted.domain)
+        if wanted.reseller is not None:
+            domains = self._records.get("domain", {}).values()
+            own = {one.domain for one in domains if parent_of(one) == wanted.reseller}
+            found = [one for one in found if one.domain in own]
         return [one for one in found if wanted.parent in (None, parent_of(one))]
+
+    async def count_by_parent(self, kind: str, domain: str) -> dict[str, int]:
+        found = Counter(parent_of(one) for one in self._all(kind, domain))
+        return dict(sorted(found.items()))
 
     def _one(self, kind: str, key: tuple[str, ...]) -> Record | None:
         return self._records.get(kind, {}).get(key)

@@ -19,7 +19,8 @@ from ringbridge.adapters.sip_leg import SipCall, SipLeg, decode_dialog
 from ringbridge.adapters.sip_leg_events import LegEvents
 from ringbridge.adapters.sip_node import SipNode
 from ringbridge.adapters.sip_sound import UNKNOWN, Sound
-from ringbridge.calls.ports import Directory, LegOrder, MediaLost, PreparedLeg, SignalHandler
+from ringbridge.calls.directory_ports import Directory
+from ringbridge.calls.ports import LegOrder, MediaLost, PreparedLeg, SignalHandler
 from ringbridge.media.offer_answer import DEFAULT_CODECS, offer
 from ringbridge.media.relay_commands import RelayRefused
 from ringbridge.model.call import Leg, Side, side_of

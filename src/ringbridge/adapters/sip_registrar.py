@@ -15,7 +15,8 @@ import structlog
 
 from ringbridge.adapters.replica import Replica
 from ringbridge.adapters.sip_node import SipNode
-from ringbridge.calls.ports import Bus, Clock, Directory
+from ringbridge.calls.directory_ports import Directory
+from ringbridge.calls.ports import Bus, Clock
 from ringbridge.config import SipConfig
 from ringbridge.model.directory import Device, Location
 from ringbridge.model.errors import BusUnavailable

@@ -23,7 +23,8 @@ from ringbridge.adapters.store_engine import forbid_writing, migrate, open_engin
 from ringbridge.adapters.store_readers import StoreReaders
 from ringbridge.adapters.store_schema import call_names, calls, cdrs, locations, offsets, records
 from ringbridge.adapters.store_writer import StoreWriter, key_text
-from ringbridge.calls.ports import CallPage, Clock, RecordQuery
+from ringbridge.calls.directory_ports import RecordQuery
+from ringbridge.calls.ports import CallPage, Clock
 from ringbridge.model.call import Call
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.cdr_query import CdrPage, CdrQuery, CdrTotals, Place
@@ -264,6 +265,15 @@ class SqlStore:
     async def count_records(self, wanted: RecordQuery) -> int:
         return int(self._connection.execute(_wanted(select(func.count()).select_from(records), wanted)).scalar_one())
 
+    async def count_by_parent(self, kind: str, domain: str) -> dict[str, int]:
+        found = self._connection.execute(
+            select(records.c.parent, func.count())
+            .where(records.c.kind == kind, records.c.domain == domain)
+            .group_by(records.c.parent)
+            .order_by(records.c.parent)
+        )
+        return {row[0]: int(row[1]) for row in found}
+
     # --- calls and CDRs ---
 
     async def call(self, domain: DomainName, name: str) -> Call | None:
@@ -310,12 +320,18 @@ def _first_call(rows: list[Any]) -> Call | None:
     return _call_decoder.decode(rows[0][0]) if rows else None
 
 
+domains = records.alias("domains")
+
+
 def _wanted(statement: Select[Any], wanted: RecordQuery) -> Select[Any]:
     statement = statement.where(records.c.kind == wanted.kind)
     if wanted.domain is not None:
         statement = statement.where(records.c.domain == wanted.domain)
     if wanted.parent is not None:
         statement = statement.where(records.c.parent == wanted.parent)
+    if wanted.reseller is not None:
+        own = select(domains.c.key).where(domains.c.kind == "domain", domains.c.parent == wanted.reseller)
+        statement = statement.where(records.c.domain.in_(own))
     return statement
 
 

@@ -15,13 +15,18 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from ringbridge.api import (
+    answer_rules,
     call_control,
     calls,
     cdr_operations,
     cdrs,
+    connections,
+    devices,
+    dial_plans,
     directory,
     domains,
     health,
+    phone_numbers,
     recordings,
     subscription_operations,
     subscriptions,
@@ -123,6 +128,11 @@ def all_operations(parts: ApiParts) -> list[Operation]:
         *subscription_operations.operations(subscriptions.SubscriptionHandlers(parts)),
         *domains.operations(parts),
         *users.operations(parts),
+        *devices.operations(parts),
+        *phone_numbers.operations(parts),
+        *dial_plans.operations(parts),
+        *connections.operations(parts),
+        *answer_rules.operations(parts),
         *directory.operations(directory.DirectoryHandlers(parts)),
         *health.operations(health.HealthHandlers(parts)),
     ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ringbridge.api.answers import Answer, Count, json_answer
+from ringbridge.api.auth import no_such_domain
 from ringbridge.api.operations import Access, Operation, Reply
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
 from ringbridge.api.resources import ResourceHandlers, Served
 from ringbridge.api.resources import operations as resource_operations
-from ringbridge.calls.ports import RecordQuery
+from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.model.access import ANY, Principal, Scope
 from ringbridge.model.directory import Domain, Key, Record
 from ringbridge.model.errors import CallError, Fault, Refusal
@@ -47,12 +48,7 @@ class DomainRules:
         return {"domain": request.domain} if request.domain else {}
 
     def wanted(self, request: Request) -> RecordQuery:
-        principal = request.principal
-        if principal.is_super_user:
-            return RecordQuery(DOMAIN.kind)
-        if principal.rules_reseller(ANY):
-            return RecordQuery(DOMAIN.kind, parent=principal.reseller)
-        return RecordQuery(DOMAIN.kind, domain=principal.domain)
+        return ruled(DOMAIN.kind, request.principal)
 
     async def admit(self, request: Request) -> None:
         """Let everybody pass: what is listed is what the token has."""
@@ -60,7 +56,7 @@ class DomainRules:
     def belongs(self, _: Request, record: Record) -> bool:
         return isinstance(record, Domain)
 
-    def made(self, request: Request, values: Mapping[str, str]) -> tuple[Record, Mapping[str, str]]:
+    async def made(self, request: Request, values: Mapping[str, str]) -> tuple[Record, Mapping[str, str]]:
         _check_reseller(request.principal, values["reseller"])
         return make(DOMAIN, values), {}
 
@@ -94,6 +90,25 @@ def _check_reseller(principal: Principal, reseller: str) -> None:
     if not principal.rules_reseller(reseller):
         fault = Fault("reseller", "not-allowed", "is not this token's own")
         raise CallError(Refusal.FORBIDDEN, "not-allowed", "this token may not do that to domains", faults=[fault])
+
+
+async def admit_domain(parts: ApiParts, request: Request) -> None:
+    """Let pass a request whose path names a domain that is there.
+
+    Raises:
+        CallError: 404.
+    """
+    if await parts.writes.find(DOMAIN.kind, (request.domain,)) is None:
+        raise no_such_domain(request.domain)
+
+
+def ruled(kind: str, principal: Principal) -> RecordQuery:
+    """Return which records of a kind a list over all domains shows to a manager."""
+    if principal.is_super_user:
+        return RecordQuery(kind)
+    if principal.rules_reseller(ANY):
+        return RecordQuery(kind, reseller=principal.reseller)
+    return RecordQuery(kind, domain=principal.domain)
 
 
 class DomainHandlers:

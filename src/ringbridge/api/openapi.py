@@ -27,6 +27,36 @@ PATH_FIELDS: Final[dict[str, Schema]] = {
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-.0-~]+$"},
         "example": "b7f9c2d4-click-1",
     },
+    "device": {
+        "description": "The device: its SIP user part.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$", "maxLength": 64},
+        "example": "1001_mobile",
+    },
+    "phonenumber": {
+        "description": "The number; a leading `+` makes no difference.",
+        "schema": {"type": "string", "pattern": "^[+]?[0-9]{1,32}$", "maxLength": 33},
+        "example": "4570102030",
+    },
+    "dialplan": {
+        "description": "The dial plan.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$", "maxLength": 64},
+        "example": "acme.example",
+    },
+    "dialrule": {
+        "description": "The rule's name in its plan; where it was given none, what it matches.",
+        "schema": {"type": "string", "pattern": "^[!-.0-~]{1,128}$", "maxLength": 128},
+        "example": "sip:1NXXNXXXXXX@*",
+    },
+    "connection-orig-match-pattern": {
+        "description": "The connection's name.",
+        "schema": {"type": "string", "pattern": "^[!-.0-~]{1,128}$", "maxLength": 128},
+        "example": "carrier",
+    },
+    "timeframe": {
+        "description": "The rule's time frame; `*` is always.",
+        "schema": {"type": "string", "pattern": "^[!-.0-~]{1,64}$", "maxLength": 64},
+        "example": "Holiday",
+    },
     "subscription-id": {
         "description": "The subscription's `id`.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9]+$"},

@@ -7,7 +7,7 @@ from typing import Final
 
 from ringbridge.api.operations import Schema
 from ringbridge.api.schemas import YES_NO
-from ringbridge.model.fields import MAX_WHOLE_DIGITS, Field, Form, Role
+from ringbridge.model.fields import MAX_WHOLE_DIGITS, Field, Form, Role, wire_value
 from ringbridge.model.resources import Resource, make, view
 from ringbridge.model.resources import is_needed as is_named_by_records
 
@@ -119,8 +119,12 @@ def update_schema(resource: Resource, title: str) -> Schema:
 def examples(resource: Resource, *, given: Iterable[str]) -> tuple[Schema, Schema]:
     """Return an example of a create's body, and one of the answer to a GET."""
     named = {field.name: field.example or field.default for field in resource.fields if field.example or field.required}
-    written = {name: text for name, text in named.items() if name not in given and text}
+    written: Schema = {
+        field.name: wire_value(field, text) if field.form is Form.TRUTH else text
+        for field in resource.fields
+        if field.name not in given and (text := named.get(field.name, ""))
+    }
     values = {"domain": "acme.example", "user": "1001"} | named
     known = {field.name for field in resource.fields}
     record = make(resource, {name: text for name, text in values.items() if name in known})
-    return dict(written), view(resource, record, {})
+    return written, view(resource, record, {})

@@ -11,14 +11,14 @@ from typing import Final, Protocol
 
 from ringbridge.api.answers import Accepted, Answer, Count, HeaderPair, json_answer, page_answer
 from ringbridge.api.calls import ignored_header
-from ringbridge.api.operations import Access, Operation, QueryField, Reply
+from ringbridge.api.operations import Access, Operation, QueryField, Reply, Schema
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
 from ringbridge.api.resource_schemas import create_schema, examples, read_schema, update_schema
 from ringbridge.api.schemas import PAGE_QUERY, YES_NO
 from ringbridge.api.synchronous import read_synchronous, written_answer
+from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.calls.directory_writes import no_such
-from ringbridge.calls.ports import RecordQuery
 from ringbridge.model.access import Scope
 from ringbridge.model.directory import Key, Record
 from ringbridge.model.errors import Fault, invalid
@@ -28,7 +28,8 @@ IF_MATCH: Final = QueryField(
     "If-Match", "Entity tags: write only if the resource still has one of them (412 if not).", {"type": "string"}
 )
 CASCADE: Final = QueryField("cascade", "`yes`: delete all that uses it too.", YES_NO | {"default": "no"})
-SAFE_CONFLICTS: Final = (409, 412, 503)
+CONFLICTS: Final = (409, 412, 503)
+ACCEPTED_EXAMPLE: Final[Schema] = {"code": 202, "message": "Accepted"}
 
 
 class Rules(Protocol):
@@ -60,7 +61,7 @@ class Rules(Protocol):
         """Return whether the record is under the request's path."""
         ...
 
-    def made(self, request: Request, values: Mapping[str, str]) -> tuple[Record, Mapping[str, str]]:
+    async def made(self, request: Request, values: Mapping[str, str]) -> tuple[Record, Mapping[str, str]]:
         """Return the record of a create, and what its answer tells this once.
 
         Raises:
@@ -120,7 +121,7 @@ class ResourceHandlers:
         given = self._rules.given(request)
         read = read_fields(self._resource, body, given=given, needed=lambda field: field.required)
         self._check(read, faults)
-        record, told = self._rules.made(request, read.values)
+        record, told = await self._rules.made(request, read.values)
         written = await self._parts.writes.create(self._resource, record)
         return await self._written(written.record, written.sequence, read, synchronous=synchronous, told=told)
 
@@ -211,6 +212,7 @@ class Served:
     """The fields that the path of the collection decides."""
     create_title: str
     update_title: str
+    create_note: str = ""
     list_access: Access = Access.DOMAIN
     create_access: Access = Access.DOMAIN
     read_access: Access = Access.DOMAIN
@@ -219,55 +221,71 @@ class Served:
     """The least scope that may delete it."""
 
 
-def operations(handlers: ResourceHandlers, rules: Rules, served: Served) -> list[Operation]:
-    """Return the six operations of a resource."""
-    resource, noun, plural = rules.resource, served.noun, served.plural
-    name = noun.replace(" ", "-")
-    body_example, example = examples(resource, given=served.given)
-    schema = read_schema(resource)
-    one = Reply(200, f"The {noun}.", schema, example, ("ETag",))
-    stored = Reply(
-        202, "Accepted, and durable.", Accepted, {"code": 202, "message": "Accepted"}, ("ETag", "X-Ringbridge-Ignored")
-    )
-    shown = Reply(200, "With `synchronous: yes`: the resource.", schema, example, ("ETag", "X-Ringbridge-Ignored"))
-    many = Reply(
-        200, f"One page of {plural}.", {"type": "array", "items": schema}, [example], ("Link", "X-Total-Count")
-    )
+def _many(rules: Rules, served: Served) -> Reply:
+    _, example = examples(rules.resource, given=served.given)
+    schema: Schema = {"type": "array", "items": read_schema(rules.resource)}
+    return Reply(200, f"One page of {served.plural}.", schema, [example], ("Link", "X-Total-Count"))
+
+
+def list_operations(handlers: ResourceHandlers, rules: Rules, served: Served) -> list[Operation]:
+    """Return the operations that list and count a resource."""
     return [
         Operation(
-            name=f"list-{plural.replace(' ', '-')}",
+            name=f"list-{served.plural.replace(' ', '-')}",
             method="GET",
             path=served.collection,
             access=served.list_access,
             handle=handlers.page,
-            summary=f"List {plural}",
+            summary=f"List {served.plural}",
             query=PAGE_QUERY,
-            replies=(many,),
+            replies=(_many(rules, served),),
             tag=served.tag,
         ),
         Operation(
-            name=f"count-{plural.replace(' ', '-')}",
+            name=f"count-{served.plural.replace(' ', '-')}",
             method="GET",
             path=served.collection + "/count",
             access=served.list_access,
             handle=handlers.count,
-            summary=f"Count {plural}",
+            summary=f"Count {served.plural}",
             replies=(Reply(200, "How many.", Count, {"total": 2}),),
             tag=served.tag,
         ),
-        Operation(
-            name=f"create-{name}",
-            method="POST",
-            path=served.collection,
-            access=served.create_access,
-            handle=handlers.create,
-            summary=f"Create a {noun}",
-            body=create_schema(resource, served.create_title, given=served.given),
-            body_example=body_example,
-            replies=(shown, stored),
-            refusals=(409, 503),
-            tag=served.tag,
+    ]
+
+
+def create_operation(handlers: ResourceHandlers, rules: Rules, served: Served) -> Operation:
+    """Return the operation that creates a resource."""
+    body_example, example = examples(rules.resource, given=served.given)
+    told = ("ETag", "X-Ringbridge-Ignored")
+    return Operation(
+        name=f"create-{served.noun.replace(' ', '-')}",
+        method="POST",
+        path=served.collection,
+        access=served.create_access,
+        handle=handlers.create,
+        summary=f"Create a {served.noun}",
+        description=served.create_note,
+        body=create_schema(rules.resource, served.create_title, given=served.given),
+        body_example=body_example,
+        replies=(
+            Reply(200, "With `synchronous: yes`: the resource.", read_schema(rules.resource), example, told),
+            Reply(202, "Accepted, and durable.", Accepted, ACCEPTED_EXAMPLE, told),
         ),
+        refusals=(404, 409, 503),
+        tag=served.tag,
+    )
+
+
+def operations(handlers: ResourceHandlers, rules: Rules, served: Served) -> list[Operation]:
+    """Return the seven operations of a resource."""
+    resource, noun = rules.resource, served.noun
+    name = noun.replace(" ", "-")
+    body_example, example = examples(resource, given=served.given)
+    stored = Reply(202, "Accepted, and durable.", Accepted, ACCEPTED_EXAMPLE, ("ETag", "X-Ringbridge-Ignored"))
+    return [
+        *list_operations(handlers, rules, served),
+        create_operation(handlers, rules, served),
         Operation(
             name=f"read-{name}",
             method="GET",
@@ -275,7 +293,7 @@ def operations(handlers: ResourceHandlers, rules: Rules, served: Served) -> list
             access=served.read_access,
             handle=handlers.read,
             summary=f"Read a {noun}",
-            replies=(one,),
+            replies=(Reply(200, f"The {noun}.", read_schema(resource), example, ("ETag",)),),
             tag=served.tag,
         ),
         Operation(
@@ -290,7 +308,7 @@ def operations(handlers: ResourceHandlers, rules: Rules, served: Served) -> list
             body=update_schema(resource, served.update_title),
             body_example=dict(list(body_example.items())[-1:]),
             replies=(stored,),
-            refusals=SAFE_CONFLICTS,
+            refusals=CONFLICTS,
             tag=served.tag,
         ),
         Operation(
@@ -303,9 +321,9 @@ def operations(handlers: ResourceHandlers, rules: Rules, served: Served) -> list
             description="What others use is refused with 409 that names them; calls that are up go on.",
             query=(CASCADE,),
             headers=(IF_MATCH,),
-            replies=(Reply(202, "Accepted, and durable.", Accepted, {"code": 202, "message": "Accepted"}),),
-            refusals=SAFE_CONFLICTS,
-            tag=served.tag,
+            replies=(Reply(202, "Accepted, and durable.", Accepted, ACCEPTED_EXAMPLE),),
+            refusals=CONFLICTS,
             at_least=served.delete_at_least,
+            tag=served.tag,
         ),
     ]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ringbridge.api.auth import no_such_domain
-from ringbridge.api.domains import DOMAINS
+from ringbridge.api.domains import DOMAINS, admit_domain
 from ringbridge.api.operations import Access, Operation
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
 from ringbridge.api.resources import ResourceHandlers, Served
 from ringbridge.api.resources import operations as resource_operations
-from ringbridge.calls.ports import RecordQuery
+from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.model.access import SCOPES, Principal
 from ringbridge.model.directory import Key, Record, User
 from ringbridge.model.errors import CallError, Fault, Refusal
-from ringbridge.model.resources import DOMAIN, USER, change, make
+from ringbridge.model.resources import USER, change, make
 
 USERS = DOMAINS + "/{domain}/users"
 SERVED = Served(
@@ -38,7 +37,7 @@ class UserRules:
 
     def __init__(self, parts: ApiParts) -> None:
         self._store = parts.store
-        self._writes = parts.writes
+        self._parts = parts
 
     def key(self, request: Request) -> Key:
         return (request.domain, request.user)
@@ -50,13 +49,12 @@ class UserRules:
         return RecordQuery(USER.kind, domain=request.domain)
 
     async def admit(self, request: Request) -> None:
-        if await self._writes.find(DOMAIN.kind, (request.domain,)) is None:
-            raise no_such_domain(request.domain)
+        await admit_domain(self._parts, request)
 
     def belongs(self, _: Request, record: Record) -> bool:
         return isinstance(record, User)
 
-    def made(self, request: Request, values: Mapping[str, str]) -> tuple[Record, Mapping[str, str]]:
+    async def made(self, request: Request, values: Mapping[str, str]) -> tuple[Record, Mapping[str, str]]:
         return _checked(make(USER, values), request.principal), {}
 
     def changed(self, request: Request, record: Record, values: Mapping[str, str]) -> Record:
@@ -77,11 +75,21 @@ def _checked(user: Record, principal: Principal, *, had: str = "") -> Record:
     Raises:
         CallError: 403.
     """
-    if isinstance(user, User) and user.user_scope != had and not principal.scope.reaches(SCOPES[user.user_scope]):
+    if isinstance(user, User) and user.user_scope != had and not principal.ceiling.reaches(SCOPES[user.user_scope]):
         message = "is wider than your own"
-        fault = Fault("user-scope", "scope-too-wide", message, found=user.user_scope, allowed=principal.scope.wire)
+        fault = Fault("user-scope", "scope-too-wide", message, found=user.user_scope, allowed=principal.ceiling.wire)
         raise CallError(Refusal.FORBIDDEN, fault.code, f"user-scope: {message}", faults=[fault])
     return user
+
+
+async def admit_user(parts: ApiParts, request: Request) -> None:
+    """Let pass a request whose path names a user that is there.
+
+    Raises:
+        CallError: 404.
+    """
+    if await parts.writes.find(USER.kind, (request.domain, request.user)) is None:
+        raise CallError(Refusal.NOT_FOUND, "no-such-user", f"no user {request.user} in domain {request.domain}")
 
 
 def operations(parts: ApiParts) -> list[Operation]:

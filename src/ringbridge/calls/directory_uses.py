@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from ringbridge.calls.ports import RecordQuery, Store
+from ringbridge.calls.directory_ports import RecordQuery
+from ringbridge.calls.ports import Store
 from ringbridge.model.directory import Key, Record, kind_of
 from ringbridge.model.errors import CallError, Fault, Refusal
 

@@ -7,21 +7,13 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from ringbridge.calls.directory_ports import Directory
 from ringbridge.model.call import Call, Leg, Side
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.cdr_query import CdrPage, CdrQuery, CdrTotals, Place
-from ringbridge.model.dial_plan import DialPlan
 from ringbridge.model.directory import (
-    ApiKey,
-    Connection,
-    Device,
-    DialRule,
-    Domain,
     Location,
-    PhoneNumber,
     Record,
-    Subscription,
-    User,
 )
 from ringbridge.model.events import CallerId, CallEvent, CallRequested, Flow, Target
 from ringbridge.model.ids import CallId, DomainName, LegId, NodeId, SessionId
@@ -164,47 +156,6 @@ class NodeAway(Exception):
 
 
 # --- the store: this node's replica ----------------------------------------------------------------------------------
-
-
-class RecordQuery(msgspec.Struct, frozen=True):
-    """Which records of a kind: of a domain, of a parent (a device's user, a rule's plan, a domain's reseller)."""
-
-    kind: str
-    domain: str | None = None
-    parent: str | None = None
-
-
-class Directory(Protocol):
-    """Directory reads, from the local replica alone."""
-
-    async def domain(self, domain: str) -> Domain | None: ...
-    async def user(self, domain: str, user: str) -> User | None: ...
-    async def device(self, domain: str, device: str) -> Device | None: ...
-    async def devices_of(self, domain: str, user: str) -> list[Device]: ...
-    async def locations(self, domain: str, device: str) -> list[Location]:
-        """Return the unexpired locations of a device, best `q` first, then newest."""
-        ...
-
-    async def phone_number(self, domain: str, number: str) -> PhoneNumber | None: ...
-    async def phone_numbers(self, domain: str) -> list[PhoneNumber]: ...
-    async def dial_rules(self, domain: str, dial_plan: str) -> list[DialRule]: ...
-    async def dial_plan(self, domain: str, dial_plan: str) -> DialPlan:
-        """Return a dial plan made ready for choosing; without rules where there is none of that name."""
-        ...
-
-    async def connection(self, domain: str, pattern: str) -> Connection | None: ...
-    async def api_key(self, key_id: str) -> ApiKey | None: ...
-    async def subscription(self, subscription_id: str) -> Subscription | None: ...
-    async def record(self, kind: str, key: tuple[str, ...]) -> Record | None: ...
-    async def records(self, kind: str, domain: str | None = None) -> list[Record]:
-        """Return all records of a kind, of one domain or of all, ordered by key."""
-        ...
-
-    async def record_page(self, wanted: RecordQuery, *, start: int = 1, limit: int = 100) -> list[Record]:
-        """Return part of the records that are `wanted`, ordered by key."""
-        ...
-
-    async def count_records(self, wanted: RecordQuery) -> int: ...
 
 
 class CallPage(msgspec.Struct, frozen=True):

@@ -8,8 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from ringbridge.calls.applications import Applications
+from ringbridge.calls.directory_ports import Directory
 from ringbridge.calls.found import Found, Resolved, device_target
-from ringbridge.calls.ports import Directory
 from ringbridge.model.dial_plan import Dialling, DialPlan, Tried, first_of
 from ringbridge.model.dial_rules import Match, rule_of, translate
 from ringbridge.model.dial_times import local_time, zone_of

@@ -179,7 +179,10 @@ def read_value(field: Field, value: object) -> str:
     if value is None:
         return ""
     if field.form is Form.JSON:
-        return _read_json(value)
+        text = _read_json(value)
+        if field.check is not None and (must := field.check(text)) is not None:
+            raise WrongValue("bad-value", must, allowed=field.allowed or None)
+        return text
     text = _as_text(field, value)
     told = None if field.role in (Role.SECRET, Role.SEALED) else shown(text)
     if (control := control_fault(field.name, text)) is not None:

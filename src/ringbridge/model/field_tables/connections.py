@@ -29,6 +29,7 @@ CONNECTION_FIELDS: Final = (
         check=checks.domain,
         max_length=64,
         pattern=checks.DOMAIN_PATTERN,
+        example="acme.example",
     ),
     Field("description", is_searched=True, description="For people."),
     Field("connection-term-match-pattern"),

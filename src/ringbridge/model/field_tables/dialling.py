@@ -111,6 +111,7 @@ DIAL_RULE_FIELDS: Final = (
         check=checks.segment,
         max_length=128,
         is_searched=True,
+        example="long-distance",
     ),
     Field("enabled", YES_NO, default="yes", description="`no`: the rule is passed over."),
     Field("dail-rule-matching-from-uri", default="*", description="Which callers it is for.", check=check_pattern),
