@@ -116,8 +116,6 @@ class CdrResource(msgspec.Struct, frozen=True, rename="kebab"):
     call_talking_duration_seconds: int
     call_total_duration_seconds: int
     release_cause: Cause
-    call_orig_caller_id: str = ""
-    call_term_caller_id: str = ""
 
 
 class Change(msgspec.Struct, frozen=True):
