@@ -255,7 +255,7 @@ def rule(prefix: str, to: str) -> dict[str, object]:
     """Return the dial rule that sends the numbers that begin with `prefix` through a connection, as they are."""
     return {
         "dial-rule-dial-plan": DOMAIN,
-        "dialrule": f"to {to}",
+        "dialrule": f"to-{to}",
         "dail-rule-matching-to-uri": f"sip:{prefix}*@*",
         "dial-rule-translation-destination-user": f"{prefix}[*]",
         "dial-rule-application": "to-connection",
