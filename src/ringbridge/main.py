@@ -35,6 +35,7 @@ from ringbridge.adapters.store import SqlStore
 from ringbridge.adapters.store_engine import StoreTooNew
 from ringbridge.api.app import create_app
 from ringbridge.api.parts import ApiParts, ApiSettings, Readiness
+from ringbridge.api.rate_limits import RateLimits
 from ringbridge.api.server import ApiServer
 from ringbridge.calls.control import Control
 from ringbridge.calls.directory_writes import DirectoryWrites
@@ -42,7 +43,7 @@ from ringbridge.calls.owner import Owner
 from ringbridge.calls.place import Placer, PlaceSettings
 from ringbridge.calls.provision import Provision
 from ringbridge.calls.subscriptions import Subscriptions
-from ringbridge.config import Config, Durability, RelayConfig, Role, SipConfig
+from ringbridge.config import Config, Durability, RateLimitsConfig, RelayConfig, Role, SipConfig
 from ringbridge.model.directory import ApiKey
 from ringbridge.model.errors import BusUnavailable
 from ringbridge.model.ids import NodeId, SessionId
@@ -289,7 +290,11 @@ class _Builder:
             writes=DirectoryWrites(bus=bus, store=store, replica=replica, clock=self._clock),
             clock=self._clock,
             readiness=lambda: self._readiness(bus),
-            settings=ApiSettings(body_limit=config.http.body_limit_bytes, sync_wait_s=calls.sync_wait_s),
+            settings=ApiSettings(
+                body_limit=config.http.body_limit_bytes,
+                sync_wait_s=calls.sync_wait_s,
+                rate_limits=_rate_limits(config.rate_limits),
+            ),
         )
         server = ApiServer(create_app(parts), host=config.http.host, port=config.http.port)
         await server.start()
@@ -305,6 +310,16 @@ class _Builder:
             relay=self._relay_state,
             details={f"bus-fault-{number}": fault for number, fault in enumerate(bus.faults, start=1)},
         )
+
+
+def _rate_limits(config: RateLimitsConfig) -> RateLimits:
+    return RateLimits(
+        key=config.key,
+        user=config.user,
+        domain=config.domain,
+        address=config.address,
+        unauthenticated=config.unauthenticated,
+    )
 
 
 async def _own_relay(config: Config, stack: AsyncExitStack) -> RelayChild:

@@ -17,6 +17,7 @@ from ringbridge.adapters.nats_bus_subjects import Stream, record_key
 from ringbridge.adapters.replica import Replica
 from ringbridge.api.app import all_operations, create_app
 from ringbridge.api.parts import ApiParts, ApiSettings, Readiness
+from ringbridge.api.rate_limits import RateLimits
 from ringbridge.calls.control import Control
 from ringbridge.calls.directory_writes import DirectoryWrites
 from ringbridge.calls.place import Placer, PlaceSettings
@@ -28,6 +29,7 @@ from ringbridge.model.keys import hash_of, key_id_of, make_key, prefix_for
 
 CALLS = "/ns-api/v2/domains/demo/users/1001/calls"
 NODE = NodeId("n1")
+UNLIMITED = RateLimits(key="off", user="off", domain="off", address="off", unauthenticated="off")
 
 
 class TestClock:
@@ -82,7 +84,7 @@ class World:
             writes=DirectoryWrites(store=self.store, bus=self.bus, replica=self.replica, clock=self.clock),
             clock=self.clock,
             readiness=self._readiness,
-            settings=settings or ApiSettings(sync_wait_s=1.0),
+            settings=settings or ApiSettings(sync_wait_s=1.0, rate_limits=UNLIMITED),
         )
         self.operations = all_operations(self.parts)
         self.app = create_app(self.parts)

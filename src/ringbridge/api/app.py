@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeAlias
 
 from litestar import Litestar, Response
@@ -40,6 +41,7 @@ from ringbridge.api.metrics import HttpMetrics
 from ringbridge.api.openapi import openapi_document
 from ringbridge.api.operations import Access, Handler, Operation, Reply
 from ringbridge.api.parts import ApiParts
+from ringbridge.api.rate_limits import RateLimiter
 from ringbridge.api.requests import Request, header
 from ringbridge.model.access import SYSTEM
 from ringbridge.model.errors import CallError, Refusal
@@ -74,7 +76,9 @@ class _Served:
     async def _handle(self, request: LitestarRequestT, request_id: str) -> Answer:
         scope = request.scope
         principal, domain, user = SYSTEM, "", ""
-        if self._operation.access is not Access.OPEN:
+        if self._operation.access is Access.OPEN:
+            self._gate.pass_stranger(scope)
+        else:
             principal, domain, user = await self._gate.admit(self._operation, scope)
         mine = Request(
             scope,
@@ -99,17 +103,25 @@ def _route(path: str, operations: Sequence[Operation], gate: Gate, parts: ApiPar
     return HTTPRouteHandler(path, http_method=[operation.method for operation in operations], status_code=200)(handler)
 
 
-def _on_http_exception(request: LitestarRequestT, error: HTTPException) -> Response[bytes]:
+def _on_http_exception(gate: Gate, request: LitestarRequestT, error: HTTPException) -> Response[bytes]:
     """Answer what the framework refuses, a missing path or method, in our words."""
-    messages = {404: ("no-such-path", "there is nothing here"), 405: ("no-such-method", "this path has no such method")}
-    code, message = messages.get(error.status_code, ("bad-request", "the request is malformed"))
-    allow = (error.headers or {}).get("allow")
-    headers = [(b"allow", allow.encode())] if allow else []
-    refusal = HttpRefusal(error.status_code, code, message, headers=headers)
+    refusal = _http_refusal(error)
+    try:
+        gate.pass_stranger(request.scope)
+    except CallError as too_many:
+        refusal = too_many
     passage = passage_of(request.scope)
     answer = error_answer(refusal, request_id=passage.request_id, accept=header(request.scope, b"accept"))
     sent = {name.decode(): value.decode() for name, value in answer.headers if name != b"content-length"}
     return Response(answer.body, status_code=answer.status, headers=sent)
+
+
+def _http_refusal(error: HTTPException) -> HttpRefusal | CallError:
+    messages = {404: ("no-such-path", "there is nothing here"), 405: ("no-such-method", "this path has no such method")}
+    code, message = messages.get(error.status_code, ("bad-request", "the request is malformed"))
+    allow = (error.headers or {}).get("allow")
+    headers = [(b"allow", allow.encode())] if allow else []
+    return HttpRefusal(error.status_code, code, message, headers=headers)
 
 
 def _on_bug(_: LitestarRequestT, error: Exception) -> Response[bytes]:
@@ -174,13 +186,14 @@ def create_app(parts: ApiParts) -> ASGIApp:
     operations = all_operations(parts)
     operations += _document_operations(operations, parts)
     keys = Keys(parts.store, parts.clock, cache_s=parts.settings.key_cache_s)
-    gate = Gate(parts.store, keys, parts.clock)
+    limiter = RateLimiter(parts.settings.rate_limits, parts.clock, parts.registry)
+    gate = Gate(parts.store, keys, parts.clock, limiter)
     by_path: dict[str, list[Operation]] = {}
     for operation in operations:
         by_path.setdefault(operation.path, []).append(operation)
     app = Litestar(
         [_route(path, served, gate, parts) for path, served in by_path.items()],
-        exception_handlers={HTTPException: _on_http_exception, Exception: _on_bug},
+        exception_handlers={HTTPException: partial(_on_http_exception, gate), Exception: _on_bug},
         openapi_config=None,
         logging_config=None,
         debug=False,

@@ -1,7 +1,7 @@
 """Who asks and whether they may: the one place of the API that decides it (contract §1, §2).
 
-In this order: the token (401), the path's names (400), `~` from the token (400), the tenant (404, which says nothing
-of whether it exists), the right (403). Nothing of the body is read before that.
+In this order: the token (401), how often (429), the path's names (400), `~` from the token (400), the tenant (404,
+which says nothing of whether it exists), the right (403). Nothing of the body is read before that.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import assert_never
 
 from litestar.types import Scope as HttpScope
 
+from ringbridge.api.edge import passage_of
 from ringbridge.api.operations import Access, Operation
+from ringbridge.api.rate_limits import Counted, RateLimiter
 from ringbridge.api.requests import header
 from ringbridge.calls.ports import Clock, Store
 from ringbridge.model import names
@@ -95,20 +97,33 @@ class Keys:
 class Gate:
     """Lets requests in, or says why not."""
 
-    def __init__(self, store: Store, keys: Keys, clock: Clock) -> None:
+    def __init__(self, store: Store, keys: Keys, clock: Clock, limiter: RateLimiter) -> None:
         self._store = store
         self._keys = keys
         self._clock = clock
+        self._limiter = limiter
+
+    def pass_stranger(self, scope: HttpScope) -> None:
+        """Let a request pass that needs no token, or showed no valid one.
+
+        Raises:
+            CallError: 429, there were too many.
+        """
+        _tell(scope, self._limiter.stranger(client_address(scope)))
 
     async def admit(self, operation: Operation, scope: HttpScope) -> tuple[Principal, str, str]:
         """Return who asks, and the domain and user of the path with `~` expanded.
 
         Raises:
-            CallError: 401, 400, 404 or 403, in that order.
+            CallError: 401, 429, 400, 404 or 403, in that order.
         """
-        principal = await self._keys.principal(bearer(scope))
-        if principal.is_expired(self._clock.now()):
-            raise _unauthenticated("expired-token", "the token has expired")
+        try:
+            principal = await self._authenticated(scope)
+        except CallError as error:
+            if error.refusal is Refusal.UNAUTHENTICATED:
+                self.pass_stranger(scope)
+            raise
+        _tell(scope, self._limiter.known(principal, client_address(scope)))
         if principal.networks and not principal.comes_from_allowed(client_address(scope)):
             raise _forbidden("address-not-allowed", "this token may not be used from this address")
         params: dict[str, str] = scope["path_params"]
@@ -123,6 +138,12 @@ class Gate:
         if operation.writes and principal.readonly:
             raise _forbidden("read-only", "this token may only read")
         return principal, domain, user
+
+    async def _authenticated(self, scope: HttpScope) -> Principal:
+        principal = await self._keys.principal(bearer(scope))
+        if principal.is_expired(self._clock.now()):
+            raise _unauthenticated("expired-token", "the token has expired")
+        return principal
 
     async def _allows(self, access: Access, principal: Principal, domain: str, user: str) -> bool:
         """Return whether `principal` may call an operation of class `access` with this path.
@@ -156,6 +177,13 @@ class Gate:
             return ""
         record = await self._store.domain(domain)
         return record.reseller if record else ""
+
+
+def _tell(scope: HttpScope, counted: Counted) -> None:
+    """Let the answer tell what is left of the rate limits, and refuse when nothing is."""
+    passage_of(scope).headers = counted.headers
+    if counted.refusal is not None:
+        raise counted.refusal
 
 
 def bearer(scope: HttpScope) -> str:

@@ -12,6 +12,7 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from ringbridge.api.answers import HeaderPair
 from ringbridge.api.errors import HttpRefusal, error_answer
 from ringbridge.api.metrics import HttpMetrics
 from ringbridge.api.requests import header
@@ -29,13 +30,15 @@ INTERNAL_ERROR = HttpRefusal(500, "internal-error", "something went wrong here; 
 class Passage:
     """What the edge and the handlers tell each other about one request."""
 
-    __slots__ = ("operation", "request_id", "status")
+    __slots__ = ("headers", "operation", "request_id", "status")
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
         self.operation = "none"
         """Name of the operation, for metrics; `none` where no path matched."""
         self.status = 0
+        self.headers: list[HeaderPair] = []
+        """What every answer to it tells beside its own headers: what is left of the rate limits."""
 
 
 def passage_of(scope: Scope) -> Passage:
@@ -71,7 +74,7 @@ class Edge:
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 passage.status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", known)]
+                message["headers"] = [*message["headers"], (b"x-request-id", known), *passage.headers]
             await send(message)
 
         try:

@@ -74,6 +74,14 @@ HEADERS: Final[dict[str, Schema]] = {
     },
     "X-Ringbridge-Ignored": {"description": "Body fields that had no effect.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}},
+    "RateLimit-Policy": {
+        "description": "draft-ietf-httpapi-ratelimit-headers: the limits that count here, `q` requests in `w` seconds.",
+        "schema": {"type": "string", "examples": ['"key";q=5000;w=1, "address";q=10000;w=1']},
+    },
+    "RateLimit": {
+        "description": "What is left of the scarcest of them: `r` requests, and after `t` seconds all of it.",
+        "schema": {"type": "string", "examples": ['"key";r=4999;t=1']},
+    },
     "WWW-Authenticate": {"description": "RFC 6750.", "schema": {"type": "string"}},
     "Allow": {"description": "Methods of this path.", "schema": {"type": "string"}},
 }
@@ -87,10 +95,12 @@ REFUSALS: Final[dict[int, tuple[str, tuple[str, ...], str, str]]] = {
     412: ("It was changed since it was read.", (), "changed-since", "user 1001 was changed since it was read"),
     413: ("The body is too large.", (), "body-too-large", "the body is larger than 65536 bytes"),
     415: ("The body is not JSON.", (), "not-json", "the body must be application/json"),
-    429: ("Too many.", ("Retry-After",), "too-many", "too many calls"),
+    429: ("Too many.", ("Retry-After",), "too-many-requests", "too many requests: the limit by key is reached"),
     500: ("A bug of ours; the request id finds it in the log.", (), "internal-error", "something went wrong here"),
     503: ("Not now: the same request may be sent again.", ("Retry-After",), "bus-unavailable", "try again"),
 }
+EVERYWHERE: Final = ("X-Request-Id", "RateLimit-Policy", "RateLimit")
+"""Headers of every answer."""
 _DEFINITIONS: Final = "#/components/schemas/"
 
 
@@ -134,7 +144,7 @@ def _content(schema: Schema, example: object | None, content_type: str = "applic
 
 
 def _header_refs(names: Iterable[str]) -> Schema:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", *names)}
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (*EVERYWHERE, *names)}
 
 
 def _reply(reply: Reply, schemas: _Schemas) -> Schema:
@@ -146,7 +156,7 @@ def _reply(reply: Reply, schemas: _Schemas) -> Schema:
 
 
 def _refusals(operation: Operation) -> list[int]:
-    statuses = {500, *operation.refusals}
+    statuses = {429, 500, *operation.refusals}
     if operation.access is not Access.OPEN:
         statuses |= {401, 403, 503}
     if path_names(operation.path):

@@ -9,6 +9,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from ringbridge import __version__
+from ringbridge.api.rate_limits import RateLimits
 from ringbridge.calls.control import Control
 from ringbridge.calls.directory_writes import DirectoryWrites
 from ringbridge.calls.place import Placer
@@ -33,6 +34,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """For one whole request; above the bus's own deadline, so that its refusal is told and not this."""
     key_cache_s: float = 1.0
     """How long a checked key is taken as it was: what a revocation takes at most."""
+    rate_limits: RateLimits = RateLimits()
     version: str = __version__
 
 

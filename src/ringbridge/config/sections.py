@@ -8,10 +8,14 @@ import platformdirs
 from msgspec import Meta, Struct, field
 
 from ringbridge import __version__
+from ringbridge.model.quota import QUOTA_PATTERN
 
 Port = Annotated[int, Meta(ge=0, le=65535, description="0 takes any free port")]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}\Z")]
+
+
+Rate = Annotated[str, Meta(pattern=QUOTA_PATTERN)]
 
 
 class Role(StrEnum):
@@ -75,6 +79,25 @@ class HttpConfig(Section, frozen=True):
     """TCP port; free of well-known services. 0 takes any."""
     body_limit_bytes: Annotated[int, Meta(ge=1024, le=16 * 1024 * 1024)] = 65536
     """Largest request body in bytes; the largest documented request is a tenth of it."""
+
+
+class RateLimitsConfig(Section, frozen=True):
+    """How often the API may be asked, as `5000/second` (or `minute`, `hour`; as many at once), or `off`.
+
+    Each node counts for itself. The defaults stop a program that runs wild, not one that is busy: a node answers some
+    thousands a second.
+    """
+
+    key: Rate = "5000/second"
+    """Requests with one API key or token."""
+    user: Rate = "5000/second"
+    """Requests with all tokens of one user together."""
+    domain: Rate = "10000/second"
+    """Requests with all tokens of one domain together."""
+    address: Rate = "10000/second"
+    """Requests from one client address (of IPv6, one /64); behind a proxy all clients are one."""
+    unauthenticated: Rate = "100/second"
+    """Requests from one client address that show no valid token; enough for health checks and people who log in."""
 
 
 class SipConfig(Section, frozen=True):
@@ -199,6 +222,7 @@ class Config(Section, frozen=True):
 
     node: NodeConfig = NodeConfig()
     http: HttpConfig = HttpConfig()
+    rate_limits: RateLimitsConfig = RateLimitsConfig()
     sip: SipConfig = SipConfig()
     bus: BusConfig = BusConfig()
     store: StoreConfig = StoreConfig()
