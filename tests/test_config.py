@@ -145,6 +145,7 @@ def test_toml_keeps_its_types() -> None:
         ("[sip]\nt1_s = 5.0", "sip.t2_s"),
         ("[relay]\nport_min = 20000\nport_max = 20002", "relay.port_max"),
         ("[node]\nroles = ['engine']", "bus.url"),
+        ("[webhooks]\nallowed_networks = ['10.0.0.0/99']", "webhooks.allowed_networks"),
     ],
 )
 def test_fields_may_not_contradict_each_other(text: str, key: str) -> None:

@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 import structlog
@@ -33,6 +34,10 @@ from ringbridge.adapters.sip_node_settings import settings_of
 from ringbridge.adapters.sip_registrar import SipRegistrar
 from ringbridge.adapters.store import SqlStore
 from ringbridge.adapters.store_engine import StoreTooNew
+from ringbridge.adapters.webhook_courier import CourierParts, Places
+from ringbridge.adapters.webhook_desk import WebhookDesk
+from ringbridge.adapters.webhook_post import Poster, PostSettings
+from ringbridge.adapters.webhooks import Webhooks
 from ringbridge.api.app import create_app
 from ringbridge.api.parts import ApiParts, ApiSettings, Readiness
 from ringbridge.api.rate_limits import RateLimits
@@ -288,6 +293,7 @@ class _Builder:
             provision=Provision(bus=bus, store=store, clock=self._clock, random_part=random_part),
             subscriptions=Subscriptions(bus=bus, store=store, clock=self._clock, random_bytes=secrets.token_bytes),
             writes=DirectoryWrites(bus=bus, store=store, replica=replica, clock=self._clock),
+            events=await self._events(bus, store, replica),
             clock=self._clock,
             readiness=lambda: self._readiness(bus),
             settings=ApiSettings(
@@ -300,6 +306,19 @@ class _Builder:
         await server.start()
         self._stack.push_async_callback(server.stop)
         node.http_url = server.url
+
+    async def _events(self, bus: NatsBus, store: SqlStore, replica: Replica) -> WebhookDesk:
+        """Deliver events to subscribers from this node, and return what the API shows of that."""
+        config = self._config.webhooks
+        allowed = tuple(ip_network(text, strict=False) for text in config.allowed_networks)
+        poster = Poster(PostSettings(timeout_s=config.timeout_s, allowed=allowed), self._clock)
+        self._stack.callback(poster.close)
+        parts = CourierParts(
+            bus=bus, directory=store, poster=poster, clock=self._clock, places=Places(), node=self._node.id
+        )
+        webhooks = Webhooks(parts, bus=bus, store=store, replica=replica)
+        await self._stack.enter_async_context(_task(webhooks.run(), "webhooks"))
+        return WebhookDesk(parts, webhooks.courier)
 
     def _readiness(self, bus: NatsBus) -> Readiness:
         return Readiness(

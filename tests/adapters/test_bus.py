@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from ringbridge.adapters.memory_bus import MemoryBus, MemoryHub
 from ringbridge.adapters.nats_bus import BusSettings, NatsBus
 from ringbridge.adapters.nats_server import NatsServer, ServerSettings
+from ringbridge.calls.event_ports import EventBus, Kept
 from ringbridge.calls.ports import Bus, Claimable, NodeAway, StoredRecord
 from ringbridge.model.directory import Location, User
 from ringbridge.model.errors import Conflict
@@ -245,3 +247,45 @@ async def test_positions_of_calls_are_those_of_the_last_messages(bus: Bus) -> No
     after = await bus.call_positions()
     assert len(before) == len(after)
     assert [found for found in after if found not in before] == [position]
+
+
+async def test_messages_of_calls_are_read_in_stream_order(buses: tuple[Bus, Bus]) -> None:
+    bus = cast("EventBus", buses[0])
+    names = [CallId(f"c{number}") for number in range(20)]
+    other = DomainName("other")
+    for name in names:
+        await buses[0].create_call(DOMAIN, name, [requested(name)])
+        await buses[0].create_call(other, name, [requested(name, domain=other)])
+    for domain, expected in ((DOMAIN, 20), (None, 40)):
+        found = []
+        for last in await buses[1].call_positions():
+            after = last % len(await buses[1].call_positions())
+            while (message := await bus.next_call_message(after, domain)) is not None:
+                assert message.position > after
+                after = message.position
+                found.append(message)
+        assert len({(one.name, one.position) for one in found}) == expected
+        assert {one.name.domain for one in found} == ({DOMAIN} if domain else {DOMAIN, other})
+
+
+async def test_kept_values_are_compared_and_set_and_listed(buses: tuple[Bus, Bus]) -> None:
+    one, other = (cast("EventBus", bus) for bus in buses)
+    key = ("state", "a.*")
+    assert await one.read_kept(key) is None
+    first = await one.put_kept(key, b"1", revision=0)
+    with pytest.raises(Conflict):
+        await other.put_kept(key, b"x", revision=0)
+    second = await other.put_kept(key, b"2", revision=first)
+    assert await one.read_kept(key) == Kept(b"2", second)
+    await one.put_kept(("state", "b"), b"3", ttl_s=3600)
+    await one.put_kept(("log", "b", "0"), b"4")
+    assert {name: kept.payload for name, kept in (await other.list_kept(("state",))).items()} == {
+        "a.*": b"2",
+        "b": b"3",
+    }
+    assert set(await other.list_kept(("log", "b"))) == {"0"}
+    assert await other.list_kept(("none",)) == {}
+    await one.delete_kept(key)
+    assert await other.read_kept(key) is None
+    assert set(await other.list_kept(("state",))) == {"b"}
+    await other.put_kept(key, b"5", revision=0)

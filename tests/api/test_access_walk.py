@@ -24,6 +24,9 @@ DECIDED_INSIDE: dict[str, str] = dict.fromkeys(
         "read-subscription",
         "update-subscription",
         "delete-subscription",
+        "list-deliveries",
+        "resend-delivery",
+        "test-subscription",
     ),
     "tests/api/test_subscriptions.py: test_a_user_sees_its_own…, test_a_reseller_sees…, test_nobody_subscribes_beyond…",
 )

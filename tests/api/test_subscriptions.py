@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import time
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from ringbridge.model.deliveries import Progress
 from ringbridge.model.directory import Subscription
+from tests.adapters.receiver import receiving
 from tests.api.world import World
 
 ALL = "/ns-api/v2/subscriptions"
@@ -233,3 +237,37 @@ async def test_while_the_bus_is_away_they_are_read_and_none_is_made(world: World
     assert (await client.get(f"{ALL}/{made['id']}")).status_code == 200
     answer = await client.post(ALL, json=BODY)
     assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+
+
+async def test_deliveries_are_tested_listed_and_sent_again(world: World, client: httpx.AsyncClient) -> None:
+    world.clock.time = time.time()  # what receivers compare a signature's time with
+    async with receiving() as receiver:
+        made = await create(client, post_url=receiver.url)
+        one = f"{ALL}/{made['id']}"
+        tested = (await client.post(f"{one}/test")).json()
+        assert (tested["kind"], tested["outcome"], tested["response-status"]) == ("test", "delivered", 204)
+        receiver.got[0].check(made["webhook-secret"])
+        again = await client.post(f"{one}/deliveries/{tested['delivery-id']}/resend")
+        assert again.status_code == 200
+        assert receiver.got[1].webhook_id == receiver.got[0].webhook_id == tested["delivery-id"]
+        listed = await client.get(f"{one}/deliveries")
+        assert tested in listed.json()
+        assert listed.headers["x-total-count"] == str(len(listed.json()))
+        assert (await client.post(f"{one}/deliveries/msg_none_1/resend")).status_code == 404
+    async with world.client(world.other_user_key) as other:
+        for answer in (await other.get(f"{one}/deliveries"), await other.post(f"{one}/test")):
+            assert answer.status_code == 404
+
+
+async def test_progress_shows_in_the_resource_and_counts_may_be_set(world: World, client: httpx.AsyncClient) -> None:
+    made = await create(client)
+    one = f"{ALL}/{made['id']}"
+    progress = Progress(node="n1", posts=17, errors=2, is_failing=True)
+    await world.bus.put_kept(("state", made["id"]), msgspec.json.encode(progress))
+    read = (await client.get(one)).json()
+    names = ("status", "posts-count", "error-count", "current-active-server")
+    assert [read[name] for name in names] == ["error", 17, 2, "n1"]
+    assert (await client.get(ALL)).json() == [read]
+    assert (await client.put(one, json={"error-count": 0})).status_code == 202
+    read = (await client.get(one)).json()
+    assert [read[name] for name in names] == ["error", 17, 0, "n1"]

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 from typing import Any, Literal, cast
 
 import httpx
@@ -15,6 +16,9 @@ from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
 from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.nats_bus_subjects import Stream, record_key
 from ringbridge.adapters.replica import Replica
+from ringbridge.adapters.webhook_courier import CourierParts, Places
+from ringbridge.adapters.webhook_desk import WebhookDesk
+from ringbridge.adapters.webhook_post import Poster, PostSettings
 from ringbridge.api.app import all_operations, create_app
 from ringbridge.api.parts import ApiParts, ApiSettings, Readiness
 from ringbridge.api.rate_limits import RateLimits
@@ -63,6 +67,13 @@ class World:
         self.feed = MemoryFeed(self.hub)
         self.replica = Replica(self.feed, self.store, clock=self.clock, commit_pause_s=0.001)
         self.ready = True
+        poster = Poster(PostSettings(timeout_s=1.0, allowed=(ip_network("127.0.0.0/8"),)), self.clock)
+        self.desk = WebhookDesk(
+            CourierParts(
+                bus=self.bus, directory=self.store, poster=poster, clock=self.clock, places=Places(), node=NODE
+            ),
+            lambda _: None,
+        )
         self._key_numbers = itertools.count(1)
         self.parts = ApiParts(
             store=self.store,
@@ -82,6 +93,7 @@ class World:
                 store=self.store, bus=self.bus, clock=self.clock, random_bytes=self._random_bytes
             ),
             writes=DirectoryWrites(store=self.store, bus=self.bus, replica=self.replica, clock=self.clock),
+            events=self.desk,
             clock=self.clock,
             readiness=self._readiness,
             settings=settings or ApiSettings(sync_wait_s=1.0, rate_limits=UNLIMITED),

@@ -18,15 +18,21 @@ import msgspec
 from ringbridge.adapters.nats_bus_subjects import (
     CALL_STREAMS,
     Stream,
+    call_of,
     call_stream,
     call_tree,
+    decode_token,
+    kept_subject,
     location_key,
     position,
     record_key,
     sequence_of,
+    stream_of,
 )
 from ringbridge.adapters.replica_feed import FeedSink
+from ringbridge.calls.event_ports import CallMessage, Kept
 from ringbridge.calls.ports import Claimable, CommandHandler, NodeAway, StoredCallMessage, StoredRecord
+from ringbridge.model.deliveries import CallName
 from ringbridge.model.directory import KINDS, Location, Record, kind_of
 from ringbridge.model.errors import BusUnavailable, Conflict
 from ringbridge.model.events import CallEvent, CallRequested, decode, encode
@@ -187,6 +193,17 @@ class MemoryBus:
             if entry.subject.startswith(prefix)
         ]
 
+    async def next_call_message(self, after: int, domain: str | None) -> CallMessage | None:
+        await asyncio.sleep(0)
+        if not self.hub.is_up:
+            raise BusUnavailable
+        stream = stream_of(after)
+        for entry in itertools.islice(self.hub.streams[stream].entries, sequence_of(after), None):
+            name = CallName(*call_of(entry.subject))
+            if domain in (None, name.domain):
+                return CallMessage(name, decode(entry.payload), position(stream, entry.sequence))
+        return None
+
     async def claims(self, handler: Callable[[Claimable], Awaitable[None]], *, at_most: int) -> None:
         free = asyncio.Semaphore(at_most)
 
@@ -256,6 +273,44 @@ class MemoryBus:
     async def delete_location(self, domain: str, device: str, contact: str) -> int:
         subject = location_key(domain, device, contact)
         return await self.hub.write(Stream.LOCATIONS, subject, b"", tree=subject, removed=True)
+
+    async def read_kept(self, key: tuple[str, ...]) -> Kept | None:
+        await asyncio.sleep(0)
+        if not self.hub.is_up:
+            raise BusUnavailable
+        last = self.hub.streams[Stream.WEBHOOKS].last.get(kept_subject(key))
+        return None if last is None or last.removed else Kept(last.payload, last.sequence)
+
+    async def list_kept(self, key: tuple[str, ...]) -> dict[str, Kept]:
+        await asyncio.sleep(0)
+        if not self.hub.is_up:
+            raise BusUnavailable
+        prefix = kept_subject(key) + "."
+        found = {
+            subject.removeprefix(prefix): last
+            for subject, last in self.hub.streams[Stream.WEBHOOKS].last.items()
+            if subject.startswith(prefix) and not last.removed
+        }
+        return {
+            decode_token(name): Kept(last.payload, last.sequence) for name, last in found.items() if "." not in name
+        }
+
+    async def put_kept(
+        self,
+        key: tuple[str, ...],
+        payload: bytes,
+        *,
+        revision: int | None = None,
+        ttl_s: int = 0,  # noqa: ARG002 - memory does not forget
+    ) -> int:
+        subject = kept_subject(key)
+        last = self.hub.streams[Stream.WEBHOOKS].last.get(subject)
+        expected = last.sequence if revision == 0 and last is not None and last.removed else revision
+        return await self.hub.write(Stream.WEBHOOKS, subject, payload, tree=subject, expected=expected)
+
+    async def delete_kept(self, key: tuple[str, ...]) -> None:
+        subject = kept_subject(key)
+        await self.hub.write(Stream.WEBHOOKS, subject, b"", tree=subject, removed=True)
 
 
 class MemoryFeed:

@@ -16,6 +16,7 @@ import structlog
 
 from ringbridge.adapters.nats_bus_claims import Claims
 from ringbridge.adapters.nats_bus_feed import NatsFeed
+from ringbridge.adapters.nats_bus_kept import KeptValues
 from ringbridge.adapters.nats_bus_link import Link, LinkDown, LinkSettings, NoResponders, RequestTimedOut
 from ringbridge.adapters.nats_bus_publish import Publisher, Write
 from ringbridge.adapters.nats_bus_streams import Streams, UnfitBus
@@ -31,6 +32,7 @@ from ringbridge.adapters.nats_bus_subjects import (
     sequence_of,
 )
 from ringbridge.adapters.nats_bus_wire import Message, header_line
+from ringbridge.calls.event_ports import CallMessage, Kept
 from ringbridge.calls.ports import Claimable, CommandHandler, NodeAway, StoredCallMessage, StoredRecord
 from ringbridge.model.directory import KINDS, Location, Record, kind_of
 from ringbridge.model.errors import BusUnavailable
@@ -70,6 +72,7 @@ class NatsBus:
         self._link = Link(LinkSettings(settings.servers, settings.name), self._on_change)
         self._streams = Streams(self._link)
         self._publisher = Publisher(self._link, deadline_s=settings.publish_deadline_s)
+        self._kept = KeptValues(self._link, self._publisher, self._store)
         self._lost_at: float | None = None
         self._suspect: set[Stream] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -194,6 +197,11 @@ class NatsBus:
             start = found.sequence + 1
         return messages
 
+    async def next_call_message(self, after: int, domain: str | None) -> CallMessage | None:
+        if self._is_away:
+            raise BusUnavailable
+        return await self._kept.next_call_message(after, domain)
+
     async def claims(self, handler: Callable[[Claimable], Awaitable[None]], *, at_most: int) -> None:
         await Claims(self._link, handler, at_most=at_most).run()
 
@@ -262,3 +270,23 @@ class NatsBus:
     async def delete_location(self, domain: str, device: str, contact: str) -> int:
         subject = location_key(domain, device, contact)
         return await self._store(Stream.LOCATIONS, Write(subject, b"", headers=KV_REMOVED))
+
+    # --- the webhooks bucket: `calls.event_ports.EventBus` ---
+
+    async def read_kept(self, key: tuple[str, ...]) -> Kept | None:
+        if self._is_away:
+            raise BusUnavailable
+        return await self._kept.read(key)
+
+    async def list_kept(self, key: tuple[str, ...]) -> dict[str, Kept]:
+        if self._is_away:
+            raise BusUnavailable
+        return await self._kept.list(key)
+
+    async def put_kept(
+        self, key: tuple[str, ...], payload: bytes, *, revision: int | None = None, ttl_s: int = 0
+    ) -> int:
+        return await self._kept.put(key, payload, revision, ttl_s)
+
+    async def delete_kept(self, key: tuple[str, ...]) -> None:
+        await self._kept.delete(key)

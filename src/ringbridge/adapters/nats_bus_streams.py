@@ -89,7 +89,7 @@ def wanted(stream: Stream, *, replicas: int) -> StreamConfig:
             allow_direct=True,
             duplicate_window=DUPLICATES_S * second,
         )
-    expires = stream is Stream.LOCATIONS
+    expires = stream is Stream.LOCATIONS or stream is Stream.WEBHOOKS
     return StreamConfig(
         name=stream,
         subjects=(f"$KV.{stream.value.removeprefix('KV_')}.>",),
@@ -100,7 +100,7 @@ def wanted(stream: Stream, *, replicas: int) -> StreamConfig:
         allow_rollup_hdrs=True,
         deny_delete=True,
         allow_msg_ttl=expires,
-        subject_delete_marker_ttl=LOCATION_MARKER_S * second if expires else 0,
+        subject_delete_marker_ttl=LOCATION_MARKER_S * second if stream is Stream.LOCATIONS else 0,
         duplicate_window=DUPLICATES_S * second,
     )
 

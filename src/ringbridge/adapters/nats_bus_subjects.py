@@ -4,6 +4,9 @@
     call.<shard>.<domain>.<call-id>.events         everything else about it
     $KV.directory.<kind>.<key>…            one directory record
     $KV.locations.<domain>.<device>.<contact digest>
+    $KV.webhooks.state.<subscription>      how far its deliveries are, and which node delivers
+    $KV.webhooks.log.<subscription>.<part>
+    $KV.webhooks.node.<node>               a delivering node's beat
     node.<node>.command                    request-reply to the owner of a call
 
 A token keeps `A-Z a-z 0-9 _ -`; every other byte of the UTF-8 text becomes `=XX`, and the empty text `=`. That is
@@ -42,9 +45,12 @@ class Stream(StrEnum):
     CALLS7 = "CALLS7"
     DIRECTORY = "KV_directory"
     LOCATIONS = "KV_locations"
+    WEBHOOKS = "KV_webhooks"
 
 
 CALL_STREAMS = tuple(stream for stream in Stream if stream.startswith("CALLS"))
+REPLICATED = (*CALL_STREAMS, Stream.DIRECTORY, Stream.LOCATIONS)
+"""What every node has a copy of; how far webhooks are concerns only the node that delivers."""
 SHARDS = len(CALL_STREAMS)
 """For ever: where a call is found, and so that it is one call, hangs on it."""
 
@@ -129,6 +135,11 @@ def location_of(subject: str) -> tuple[str, str, str]:
     """Return domain, device and contact digest of a subject of the locations bucket."""
     _, _, domain, device, digest = subject.split(".")
     return decode_token(domain), decode_token(device), digest
+
+
+def kept_subject(key: tuple[str, ...]) -> str:
+    """Return the subject of a key of the webhooks bucket."""
+    return ".".join(("$KV.webhooks", *map(encode_token, key)))
 
 
 def command_subject(node: NodeId) -> str:

@@ -15,12 +15,14 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import msgspec
 import structlog
 
 from ringbridge.adapters.nats_bus_subjects import (
     CALL_STREAMS,
+    REPLICATED,
     Stream,
     call_of,
     call_tree,
@@ -49,6 +51,8 @@ LOCATIONS_KEPT_S = 60.0  # rows that ran out are not read any more; the marker o
 
 _record_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 _location_decoder = msgspec.json.Decoder(Location)
+
+T = TypeVar("T")
 
 _Entry = tuple[str, int, bytes, bool]
 
@@ -113,6 +117,16 @@ class _Cursor:
                 future.set_result(True)
 
 
+def _follow(listeners: list[T], listener: T) -> Callable[[], None]:
+    listeners.append(listener)
+
+    def stop() -> None:
+        if listener in listeners:
+            listeners.remove(listener)
+
+    return stop
+
+
 class Replica:
     """`calls.ports.Replica`: `run` it as a task; `start` before, to learn where the store stands."""
 
@@ -126,13 +140,14 @@ class Replica:
         self._cursors: dict[Stream, _Cursor] = {}
         self._live: dict[str, Call] = {}
         self._listeners: list[Callable[[Call], None]] = []
+        self._record_listeners: list[Callable[[RecordChange], None]] = []
         self._wake = asyncio.Event()
         self.bad_messages = 0
         """How many messages could not be read and were passed over."""
 
     async def start(self) -> None:
         """Read from the store how far each stream is applied, and the calls that are not over."""
-        for stream in Stream:
+        for stream in REPLICATED:
             self._cursors[stream] = _Cursor(stream, await self._store.offset(stream), self._wake.set)
         for call in await self._store.live_calls():
             self._live[call_tree(call.domain, call.call_id)] = call
@@ -187,13 +202,16 @@ class Replica:
             return False
 
     def follow_calls(self, listener: Callable[[Call], None]) -> Callable[[], None]:
-        self._listeners.append(listener)
+        return _follow(self._listeners, listener)
 
-        def stop() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
+    @property
+    def listeners(self) -> int:
+        """How many follow calls."""
+        return len(self._listeners)
 
-        return stop
+    def follow_records(self, listener: Callable[[RecordChange], None]) -> Callable[[], None]:
+        """Call `listener` with each directory record that a batch changed; returns how to stop that."""
+        return _follow(self._record_listeners, listener)
 
     # --- committing ---
 
@@ -257,9 +275,12 @@ class Replica:
             offset = batch.offsets.get(cursor.stream)
             if offset is not None and offset.incarnation == cursor.incarnation:
                 cursor.committed(offset.sequence)
-        for call in batch.calls:
-            for listener in tuple(self._listeners):
+        for listener in tuple(self._listeners):
+            for call in batch.calls:
                 listener(call)
+        for told in tuple(self._record_listeners):
+            for change in batch.records:
+                told(change)
 
     def _drop(self, cursor: _Cursor, batch: StoreBatch) -> None:
         cursor.dropped = False

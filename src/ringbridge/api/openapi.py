@@ -62,6 +62,11 @@ PATH_FIELDS: Final[dict[str, Schema]] = {
         "schema": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9]+$"},
         "example": "9f2c1b7d6a504e3f8c2d1a0b",
     },
+    "delivery-id": {
+        "description": "The delivery's `webhook-id`.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z0-9_]+$"},
+        "example": "msg_9f2c1b7d6a504e3f8c2d1a0b_4711",
+    },
 }
 HEADERS: Final[dict[str, Schema]] = {
     "X-Request-Id": {"description": "Echoed, or made: name it when you report a fault.", "schema": {"type": "string"}},

@@ -12,6 +12,7 @@ from ringbridge import __version__
 from ringbridge.api.rate_limits import RateLimits
 from ringbridge.calls.control import Control
 from ringbridge.calls.directory_writes import DirectoryWrites
+from ringbridge.calls.event_ports import EventDeliveries
 from ringbridge.calls.place import Placer
 from ringbridge.calls.ports import Bus, Clock, Replica, Store
 from ringbridge.calls.provision import Provision
@@ -65,6 +66,7 @@ class ApiParts:
     control: Control
     provision: Provision
     subscriptions: Subscriptions
+    events: EventDeliveries
     writes: DirectoryWrites
     clock: Clock
     readiness: Callable[[], Readiness]

@@ -11,12 +11,14 @@ from ringbridge.api.schemas import PAGE_QUERY
 from ringbridge.api.subscription_views import (
     CREATE_EXAMPLE,
     CREATE_SCHEMA,
+    DELIVERY_EXAMPLE,
     EXAMPLE,
     SECRET_EXAMPLE,
     UPDATE_EXAMPLE,
     UPDATE_SCHEMA,
     AcceptedSubscription,
     CreatedSubscription,
+    DeliveryView,
     SubscriptionView,
 )
 from ringbridge.api.subscriptions import SubscriptionHandlers
@@ -44,6 +46,7 @@ def operations(handlers: SubscriptionHandlers) -> list[Operation]:
         for operation in (
             *_many(handlers, path, word=word, whose=whose, access=access),
             *_one(handlers, path + "/{subscription-id}", word=word, whose=whose, access=access),
+            *_sent(handlers, path + "/{subscription-id}", word=word, whose=whose, access=access),
         )
     ]
 
@@ -124,5 +127,40 @@ def _one(handlers: SubscriptionHandlers, path: str, *, word: str, whose: str, ac
             handle=handlers.delete,
             summary=f"Delete a subscription{whose}",
             replies=(_DONE,),
+        ),
+    ]
+
+
+def _sent(handlers: SubscriptionHandlers, path: str, *, word: str, whose: str, access: Access) -> list[Operation]:
+    operation = partial(Operation, access=access, tag="Subscriptions")
+    one = Reply(200, "What became of it.", DeliveryView, DELIVERY_EXAMPLE)
+    return [
+        operation(
+            name=f"list-{word}deliveries",
+            method="GET",
+            path=path + "/deliveries",
+            handle=handlers.deliveries,
+            summary=f"List the deliveries of a subscription{whose}",
+            description="Every attempt of the last three days, as far as they are kept.",
+            query=PAGE_QUERY,
+            replies=(Reply(200, "Newest first.", list[DeliveryView], [DELIVERY_EXAMPLE], ("Link", "X-Total-Count")),),
+        ),
+        operation(
+            name=f"resend-{word}delivery",
+            method="POST",
+            path=path + "/deliveries/{delivery-id}/resend",
+            handle=handlers.resend,
+            summary=f"Send a delivery of a subscription{whose} again",
+            description="At once, whatever came before or after it, with the same `webhook-id`.",
+            replies=(one,),
+        ),
+        operation(
+            name=f"test-{word}subscription",
+            method="POST",
+            path=path + "/test",
+            handle=handlers.test,
+            summary=f"Send a test event to the receiver of a subscription{whose}",
+            description="When it is taken, whatever waits for another attempt may be tried at once.",
+            replies=(one,),
         ),
     ]

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from ringbridge.api.operations import Schema
+from ringbridge.model.deliveries import Attempt, Progress
 from ringbridge.model.directory import Subscription
 from ringbridge.model.subscriptions import ACTIVE_MODELS, COUNT_LIMIT, CREATE_FIELDS, UPDATE_FIELDS, URL_PATTERN, Field
 from ringbridge.model.times import INSTANT, instant_text
@@ -54,7 +55,51 @@ class AcceptedSubscription(msgspec.Struct, frozen=True, rename="kebab"):
     webhook_secret: Secret
 
 
-def _fields(one: Subscription) -> dict[str, object]:
+class DeliveryView(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
+    """One attempt to deliver."""
+
+    delivery_id: Annotated[str, Meta(description="The `webhook-id`: the same at every attempt at one message.")]
+    kind: Annotated[str, Meta(description="`event`, `resend` or `test`.")]
+    attempt: int
+    attempt_datetime: str
+    outcome: Annotated[
+        str,
+        Meta(description="`delivered`; `failed`: another attempt follows; `given-up`; `ended`: the receiver said 410."),
+    ]
+    response_status: Annotated[int | None, Meta(description="Null where no answer came.")]
+    response_excerpt: str
+    duration_ms: int
+    error: str
+    call_id: str
+    event_ids: tuple[str, ...]
+    next_attempt_datetime: str
+
+
+def delivery_view(one: Attempt) -> DeliveryView:
+    """Return an attempt as it is read."""
+    return DeliveryView(
+        delivery_id=one.delivery_id,
+        kind=one.kind,
+        attempt=one.number,
+        attempt_datetime=instant_text(one.at),
+        outcome=one.outcome,
+        response_status=one.status or None,
+        response_excerpt=one.excerpt,
+        duration_ms=one.duration_ms,
+        error=one.error,
+        call_id=one.call_id,
+        event_ids=one.events,
+        next_attempt_datetime=instant_text(one.next_at),
+    )
+
+
+def _status(one: Subscription, progress: Progress) -> str:
+    if one.model not in ACTIVE_MODELS:
+        return "pending"
+    return "error" if progress.is_failing or progress.ended_restarts == one.restarts else "active"
+
+
+def _fields(one: Subscription, progress: Progress) -> dict[str, object]:
     return {
         "id": one.id,
         "model": one.model,
@@ -67,21 +112,21 @@ def _fields(one: Subscription) -> dict[str, object]:
         "subscription-creation-datetime": instant_text(one.created_at),
         "subscription-expires-datetime": instant_text(one.expires_at),
         "preferred-server": one.preferred_server,
-        "current-active-server": "",
-        "status": "active" if one.model in ACTIVE_MODELS else "pending",
-        "error-count": max(0, one.errors_offset),
-        "posts-count": max(0, one.posts_offset),
+        "current-active-server": progress.node,
+        "status": _status(one, progress),
+        "error-count": max(0, progress.errors + one.errors_offset),
+        "posts-count": max(0, progress.posts + one.posts_offset),
     }
 
 
-def subscription_view(one: Subscription) -> SubscriptionView:
-    """Return a subscription as it is read."""
-    return msgspec.convert(_fields(one), SubscriptionView)
+def subscription_view(one: Subscription, progress: Progress | None = None) -> SubscriptionView:
+    """Return a subscription as it is read; `progress` is what its deliveries have come to, where that is known."""
+    return msgspec.convert(_fields(one, progress or Progress()), SubscriptionView)
 
 
 def created_view(one: Subscription) -> CreatedSubscription:
     """Return a subscription as its maker sees it, once."""
-    return msgspec.convert(_fields(one) | {"webhook-secret": one.secret}, CreatedSubscription)
+    return msgspec.convert(_fields(one, Progress()) | {"webhook-secret": one.secret}, CreatedSubscription)
 
 
 def _field_schema(field: Field) -> Schema:
@@ -132,3 +177,17 @@ EXAMPLE: Final[Schema] = {
     "posts-count": 17,
 }
 SECRET_EXAMPLE: Final = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"  # noqa: S105 - an example
+DELIVERY_EXAMPLE: Final[Schema] = {
+    "delivery-id": "msg_9f2c1b7d6a504e3f8c2d1a0b_4711",
+    "kind": "event",
+    "attempt": 1,
+    "attempt-datetime": "2026-11-23T10:00:01+00:00",
+    "outcome": "delivered",
+    "response-status": 204,
+    "response-excerpt": "",
+    "duration-ms": 21,
+    "error": "",
+    "call-id": "b7f9c2d4-click-1",
+    "event-ids": ["4711-0"],
+    "next-attempt-datetime": "",
+}

@@ -6,11 +6,14 @@ from ringbridge.api.answers import Answer, Count, HeaderPair, accepted, json_ans
 from ringbridge.api.calls import ignored_header
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
-from ringbridge.api.subscription_views import AcceptedSubscription, created_view, subscription_view
+from ringbridge.api.subscription_views import AcceptedSubscription, created_view, delivery_view, subscription_view
 from ringbridge.calls.subscriptions import no_such_subscription
 from ringbridge.model import names
+from ringbridge.model.deliveries import Progress
 from ringbridge.model.directory import Subscription
+from ringbridge.model.errors import CallError, Refusal
 from ringbridge.model.subscriptions import CREATE_FIELDS, UPDATE_FIELDS, SubscriptionOrder, read_subscription_order
+from ringbridge.model.wire import shown
 
 
 class SubscriptionHandlers:
@@ -19,13 +22,15 @@ class SubscriptionHandlers:
     def __init__(self, parts: ApiParts) -> None:
         self._parts = parts
         self._subscriptions = parts.subscriptions
+        self._events = parts.events
 
     async def list_all(self, request: Request) -> Answer:
         """List the subscriptions that the token sees, oldest first."""
         page = request.page()
         found = await self._subscriptions.visible(request.principal, domain=request.domain)
         part = found[page.start - 1 : page.start - 1 + page.limit]
-        views = [subscription_view(one) for one in part]
+        progress = await self._events.progress([one.id for one in part])
+        views = [subscription_view(one, progress.get(one.id)) for one in part]
         return page_answer(views, page=page, path=request.path, total=len(found))
 
     async def count(self, request: Request) -> Answer:
@@ -45,13 +50,16 @@ class SubscriptionHandlers:
 
     async def read(self, request: Request) -> Answer:
         """Read one subscription."""
-        return json_answer(subscription_view(await self.named(request)))
+        one = await self.named(request)
+        progress = await self._events.progress([one.id])
+        return json_answer(subscription_view(one, progress.get(one.id)))
 
     async def update(self, request: Request) -> Answer:
         """Change the fields that the body names."""
         before = await self.named(request)
         order = await self._order(request, create=False)
-        stored = await self._subscriptions.update(before, order)
+        counted = (await self._events.progress([before.id])).get(before.id, Progress())
+        stored = await self._subscriptions.update(before, order, counted=(counted.posts, counted.errors))
         await self._applied(stored.sequence)
         return accepted(headers=_headers(order))
 
@@ -59,6 +67,25 @@ class SubscriptionHandlers:
         """Delete a subscription."""
         await self._applied(await self._subscriptions.delete(await self.named(request)))
         return accepted()
+
+    async def deliveries(self, request: Request) -> Answer:
+        """List the attempts of the last three days, newest first."""
+        page = request.page()
+        found = await self._events.attempts((await self.named(request)).id)
+        part = found[page.start - 1 : page.start - 1 + page.limit]
+        return page_answer([delivery_view(one) for one in part], page=page, path=request.path, total=len(found))
+
+    async def resend(self, request: Request) -> Answer:
+        """Send one delivery again, now, and tell what became of it."""
+        name = request.params["delivery_id"]
+        attempt = await self._events.resend(await self.named(request), name)
+        if attempt is None:
+            raise CallError(Refusal.NOT_FOUND, "no-such-delivery", f"no delivery {shown(name)}")
+        return json_answer(delivery_view(attempt))
+
+    async def test(self, request: Request) -> Answer:
+        """Send a test event, now, and tell what became of it."""
+        return json_answer(delivery_view(await self._events.test(await self.named(request))))
 
     async def named(self, request: Request) -> Subscription:
         """Return the subscription of the path.

@@ -21,6 +21,8 @@ from ringbridge.model.wire import shown
 
 FOREVER_S = 20 * 365.25 * 86_400
 """What contract §5 gives to a subscription that an API key made."""
+ATTEMPTS = 8
+"""Of an update that others cut in front of."""
 AT_MOST = 100
 """Subscriptions of one holder: each is read and delivered by itself, so they have to be few."""
 
@@ -180,30 +182,23 @@ class Subscriptions:
         return found
 
     async def update(
-        self, before: Subscription, order: SubscriptionOrder, *, counted: tuple[int, int] = (0, 0)
+        self, named: Subscription, order: SubscriptionOrder, *, counted: tuple[int, int] = (0, 0)
     ) -> Stored:
         """Change what `order` names; `counted` are posts and errors so far. Another URL is a fresh start.
 
         Raises:
             CallError: it was deleted meanwhile.
         """
-        after = msgspec.structs.replace(
-            before,
-            model=order.get("model", before.model),
-            post_url=order.get("post-url", before.post_url),
-            preferred_server=order.get("preferred-server", before.preferred_server),
-            expires_at=order.expires_at or before.expires_at,
-            subscription_geo_support="no"
-            if order.get("subscription-geo-support", before.subscription_geo_support) == "no"
-            else "yes",
-            restarts=before.restarts + ("post-url" in order.texts),
-            posts_offset=int(order.get("posts-count", str(before.posts_offset + counted[0]))) - counted[0],
-            errors_offset=int(order.get("error-count", str(before.errors_offset + counted[1]))) - counted[1],
-        )
-        try:
-            return Stored(after, await self._bus.put_record(after))
-        except Conflict as conflict:
-            raise no_such_subscription(before.id) from conflict
+        for _ in range(ATTEMPTS):
+            stored = await self._bus.read_record("subscription", named.key)
+            if stored is None or not isinstance(stored.record, Subscription):
+                break
+            after = _changed(stored.record, order, counted)
+            try:
+                return Stored(after, await self._bus.put_record(after, revision=stored.revision))
+            except Conflict:
+                continue
+        raise no_such_subscription(named.id)
 
     async def delete(self, subscription: Subscription) -> int:
         """Delete a subscription; nothing more is sent from the moment that the delivering node knows."""
@@ -227,3 +222,20 @@ class Subscriptions:
 
 def _is_held_by(one: Subscription, holder: _Holder) -> bool:
     return (one.holder_domain, one.holder_user, one.holder_reseller) == (holder.domain, holder.user, holder.reseller)
+
+
+def _changed(before: Subscription, order: SubscriptionOrder, counted: tuple[int, int]) -> Subscription:
+    """Return a subscription after an update; `counted` are posts and errors so far."""
+    geo = order.get("subscription-geo-support", before.subscription_geo_support)
+    posts, errors = counted
+    return msgspec.structs.replace(
+        before,
+        model=order.get("model", before.model),
+        post_url=order.get("post-url", before.post_url),
+        preferred_server=order.get("preferred-server", before.preferred_server),
+        expires_at=order.expires_at or before.expires_at,
+        subscription_geo_support="no" if geo == "no" else "yes",
+        restarts=before.restarts + ("post-url" in order.texts),
+        posts_offset=int(order.get("posts-count", str(before.posts_offset + posts))) - posts,
+        errors_offset=int(order.get("error-count", str(before.errors_offset + errors))) - errors,
+    )

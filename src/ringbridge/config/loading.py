@@ -5,6 +5,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -208,8 +209,20 @@ def _contradictions(config: Config, given: Mapping[str, _Given]) -> list[Fault]:
             "the address of a bus, when a node has one role alone",
         ),
     )
+    networks = tuple(
+        ("webhooks.allowed_networks", network, _is_network(network), "a network, as 10.1.0.0/16")
+        for network in sorted(config.webhooks.allowed_networks)
+    )
     return [
         Fault(key, str(found), allowed, given[key].source if key in given else "default")
-        for key, found, holds, allowed in rules
+        for key, found, holds, allowed in (*rules, *networks)
         if not holds
     ]
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True

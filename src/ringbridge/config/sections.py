@@ -199,6 +199,19 @@ class CallsConfig(Section, frozen=True):
     """Seconds that `synchronous: yes` waits for the local copy before it answers 202 instead of 200."""
 
 
+Cidr = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]+(/\d{1,3})?\Z")]
+
+
+class WebhooksConfig(Section, frozen=True):
+    """The delivery of events to subscribers; part of the api role."""
+
+    allowed_networks: frozenset[Cidr] = frozenset()
+    """Networks beside the public Internet that events may be sent to, as `10.1.0.0/16`; none, because tenants choose
+    the URLs, and what stands beside this program is not theirs to reach."""
+    timeout_s: Annotated[float, Meta(gt=0, le=60)] = 15.0
+    """Seconds that one attempt may take; what receivers of webhooks are used to."""
+
+
 class LogConfig(Section, frozen=True):
     """What the program says of itself, on standard error."""
 
@@ -228,6 +241,7 @@ class Config(Section, frozen=True):
     store: StoreConfig = StoreConfig()
     relay: RelayConfig = RelayConfig()
     calls: CallsConfig = CallsConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
     log: LogConfig = LogConfig()
     client: ClientConfig = ClientConfig()
 

@@ -1,0 +1,77 @@
+"""What the delivery of events needs from the bus, beside `calls.ports.Bus`; and what the API needs from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from ringbridge.calls.ports import StoredCallMessage
+from ringbridge.model.deliveries import Attempt, CallName, Progress
+from ringbridge.model.directory import Subscription
+from ringbridge.model.events import CallEvent
+from ringbridge.model.ids import CallId, DomainName
+
+
+class CallMessage(msgspec.Struct, frozen=True):
+    """One message of some call: its events and the position they were stored at."""
+
+    name: CallName
+    events: list[CallEvent]
+    position: int
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A value of the webhooks bucket, and its revision: what the next write must expect."""
+
+    payload: bytes
+    revision: int
+
+
+class EventBus(Protocol):
+    """The bus as deliveries use it. Raises `BusUnavailable` everywhere, and stores as `calls.ports.Bus` does."""
+
+    async def read_call(self, domain: DomainName, call_id: CallId) -> list[StoredCallMessage]: ...
+
+    async def next_call_message(self, after: int, domain: str | None) -> CallMessage | None:
+        """Return the first message behind the position `after` in its stream, of one domain or of all."""
+        ...
+
+    async def read_kept(self, key: tuple[str, ...]) -> Kept | None: ...
+
+    async def list_kept(self, key: tuple[str, ...]) -> dict[str, Kept]:
+        """Return the values right under `key`, by the last part of theirs; as of a moment ago."""
+        ...
+
+    async def put_kept(
+        self, key: tuple[str, ...], payload: bytes, *, revision: int | None = None, ttl_s: int = 0
+    ) -> int:
+        """Store a value and return its revision; with `revision` only if that is the last, 0 for none yet.
+
+        Raises:
+            Conflict: something else is the last.
+        """
+        ...
+
+    async def delete_kept(self, key: tuple[str, ...]) -> None: ...
+
+
+class EventDeliveries(Protocol):
+    """What the API shows and does of deliveries."""
+
+    async def progress(self, subscription_ids: Sequence[str]) -> dict[str, Progress]:
+        """Return how far deliveries are, of those that have begun; nothing while the bus is away."""
+        ...
+
+    async def attempts(self, subscription_id: str) -> list[Attempt]:
+        """Return the attempts of the last three days, newest first, as far as they are kept."""
+        ...
+
+    async def resend(self, subscription: Subscription, delivery_id: str) -> Attempt | None:
+        """Send one delivery again, now; None when there is no such delivery."""
+        ...
+
+    async def test(self, subscription: Subscription) -> Attempt:
+        """Send a test event, now."""
+        ...
