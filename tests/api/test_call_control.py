@@ -13,6 +13,7 @@ from ringbridge.adapters.memory_engine import MemoryEngine
 from ringbridge.adapters.memory_phones import RINGS, MemoryPhones, Script
 from ringbridge.calls.owner import Owner
 from ringbridge.model.call import CallState
+from ringbridge.model.directory import Location
 from ringbridge.model.ids import CallId, DomainName
 from tests.api.world import CALLS, NODE, World, order
 
@@ -28,6 +29,20 @@ async def phones(world: World) -> AsyncIterator[MemoryPhones]:
     await owner.start()
     yield phones
     await owner.stop()
+
+
+def with_a_phone(world: World, user: str) -> None:
+    """Register a user's device."""
+    world.store.put_location(
+        Location(
+            domain="demo",
+            device=f"{user}_desk",
+            contact=f"sip:{user}_desk@127.0.0.1:5070",
+            expires_at=world.clock.now() + 1e9,
+            peer_host="127.0.0.1",
+            peer_port=5070,
+        )
+    )
 
 
 async def in_state(world: World, state: CallState, call_id: str = "click-1") -> None:
@@ -124,3 +139,83 @@ async def test_without_the_owner_it_is_503(world: World, client: httpx.AsyncClie
     answer = await client.patch(f"{ONE}/hold")
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (503, "owner-away")
     assert all(phone.offers == [] for phone in phones.busy())
+
+
+async def test_transfer_rings_the_new_party_and_shows(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones
+) -> None:
+    with_a_phone(world, "1003")
+    await connected(world, client)
+    body = {"destination": "1003", "hostname": "node-1", "uid": "x"}
+    answer = await client.patch(f"{ONE}/transfer", json=body)
+    assert (answer.status_code, answer.headers["x-ringbridge-ignored"]) == (202, "uid")
+    call = await ordered(client)
+    assert call["call-order"]["action"] == "transfer"
+    assert (call["call-order"]["to"], call["call-order"]["release-cause"]) == ("1003", None)
+    assert (call["call-orig-user"], call["call-term-user"], call["call-by-user"]) == ("1002", "1003", "1001")
+    assert (call["call-by-action"], call["call-state"]) == ("transfer", "connected")
+    assert sorted(phone.order.target.user for phone in phones.busy()) == ["1002", "1003"]
+    new = phones.of("session-1", "o2")
+    assert new.order.caller_id.number == "457011002", "the one who remains, as if it had called"
+
+
+async def test_every_fault_of_a_transfer_is_named(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones
+) -> None:
+    await connected(world, client)
+    for body in ({}, {"call-term-user": ""}, {"call-term-user": ["1003"]}, {"call-term-user": "a b!"}):
+        answer = await client.patch(f"{ONE}/transfer", json=body)
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["field"] == "call-term-user"
+    assert len(phones.invites) == 2
+
+
+async def test_a_transfer_to_nowhere_is_refused_and_the_call_goes_on(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones
+) -> None:
+    await connected(world, client)
+    for target, code in (("1003", "no-registered-device"), ("+4599999999", "no-route")):
+        answer = await client.patch(f"{ONE}/transfer", json={"call-term-user": target})
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, code)
+    assert len(phones.busy()) == 2
+
+
+async def test_a_busy_target_is_told_of_and_the_call_goes_on(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones
+) -> None:
+    with_a_phone(world, "1003")
+    phones.scripts["1003_desk"] = Script(status=486)
+    await connected(world, client)
+    assert (await client.patch(ONE, json={"action": "transfer", "call-term-user": 1003})).status_code == 202
+    call = await ordered(client)
+    assert call["call-order"]["release-cause"]["reason"] == "busy"
+    assert (call["call-state"], call["call-term-user"]) == ("connected", "1002")
+
+
+async def test_answer_is_409_and_reject_refuses(world: World, client: httpx.AsyncClient, phones: MemoryPhones) -> None:
+    phones.default = RINGS
+    await client.post(CALLS, json=order())
+    await in_state(world, CallState.ORIG_RINGING)
+    answer = await client.patch(f"{ONE}/answer")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (409, "answered-at-phone")
+    assert (await client.patch(f"{ONE}/reject")).status_code == 202
+    await in_state(world, CallState.ENDED)
+    assert (await client.get(ONE)).json()["release-cause"]["reason"] == "rejected"
+    answer = await client.patch(f"{ONE}/answer")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (409, "nothing-rings")
+
+
+@pytest.mark.parametrize("action", ["hold", "unhold", "end"])
+async def test_the_same_orders_by_an_action(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones, action: str
+) -> None:
+    await connected(world, client)
+    assert (await client.patch(ONE, json={"action": action})).status_code == 202
+    await in_state(world, {"hold": CallState.HELD, "unhold": CallState.CONNECTED, "end": CallState.ENDED}[action])
+    assert len(phones.busy()) == (0 if action == "end" else 2)
+
+
+async def test_an_unknown_action_is_400(client: httpx.AsyncClient) -> None:
+    for body, code in (({}, "missing"), ({"action": "fly"}, "not-one-of"), ({"action": None}, "missing")):
+        answer = await client.patch(ONE, json=body)
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, code)

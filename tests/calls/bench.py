@@ -12,6 +12,7 @@ from typing import assert_never
 from ringbridge.calls.actions import (
     Action,
     Arrange,
+    Attach,
     Finish,
     Invite,
     Prepare,
@@ -22,14 +23,26 @@ from ringbridge.calls.actions import (
     StopTimer,
     Timer,
 )
+from ringbridge.calls.commands import HoldWish, TransferWish
 from ringbridge.calls.controller import Controller
+from ringbridge.calls.orders import leg_orders
 from ringbridge.calls.ports import Answered, Arranged, HungUp, LegSignal, PreparedLeg, Refused, Ringing
 from ringbridge.model.call import Call, LegState, Side, fold, side_of
 from ringbridge.model.cdr import Cdr, cdr_of
-from ringbridge.model.events import CallEnded, CallEvent, CallRequested, Flow, HoldOrdered, LegInvited
+from ringbridge.model.events import (
+    CallEnded,
+    CallerId,
+    CallEvent,
+    CallRequested,
+    Flow,
+    HoldOrdered,
+    LegInvited,
+    TransferOrdered,
+    TransferPlan,
+)
 from ringbridge.model.ids import LegId
 from ringbridge.model.release import HUNG_UP, ReleaseCause, of_sip_status
-from tests.calls.samples import NODE, START, requested, requested_call
+from tests.calls.samples import NODE, START, requested, requested_call, target
 
 
 class World:
@@ -62,6 +75,8 @@ class Bench:
         self.releases: list[tuple[LegId, ReleaseCause]] = []
         self.cancelled: dict[LegId, ReleaseCause] = {}
         self.ringback = False
+        self.ringback_side = Side.ORIGINATION
+        self.attached: list[LegId] = []
         self.offers: list[tuple[LegId, Flow]] = []
         """Offers that no phone has answered yet."""
         self.finished = 0
@@ -85,22 +100,31 @@ class Bench:
                         break
                     dialled = True
                     self._invite(action.leg_id)
-                case Release():
-                    self._release(action)
-                case Ringback():
-                    self.ringback = action.on
-                case Arrange():
-                    assert action.leg_id in self.world.up, "an offer goes to a phone that is up"
-                    self.offers.append((action.leg_id, action.flow))
-                case StartTimer():
-                    self.timers[action.timer] = action.at
-                case StopTimer():
-                    self.timers.pop(action.timer, None)
-                case Finish():
-                    self.finished += 1
                 case _:
-                    assert_never(action)
+                    self._do(action)
         self.check()
+
+    def _do(self, action: Release | Ringback | Attach | Arrange | StartTimer | StopTimer | Finish) -> None:
+        match action:
+            case Release():
+                self._release(action)
+            case Ringback():
+                self.ringback = action.on
+                self.ringback_side = action.side
+            case Attach():
+                assert action.leg_id in self.world.up, "only an answered leg is attached"
+                self.attached.append(action.leg_id)
+            case Arrange():
+                assert action.leg_id in self.world.up, "an offer goes to a phone that is up"
+                self.offers.append((action.leg_id, action.flow))
+            case StartTimer():
+                self.timers[action.timer] = action.at
+            case StopTimer():
+                self.timers.pop(action.timer, None)
+            case Finish():
+                self.finished += 1
+            case _:
+                assert_never(action)
 
     def _store(self, events: tuple[CallEvent, ...], *, waited: bool) -> None:
         assert events, "an empty batch is no message"
@@ -108,20 +132,16 @@ class Bench:
         self.world.batches.append(events)
         if waited:
             self.now += self.store_takes_s
-        if any(isinstance(event, HoldOrdered) for event in events):
+        if any(isinstance(event, HoldOrdered | TransferOrdered) for event in events):
             self.stored_orders += 1
 
     def _prepare(self, side: Side) -> None:
         if cause := self.unpreparable.get(side):
             self.perform(self.controller.unprepared(side, cause, self.now))
             return
-        plan = self.controller.call.plan
-        assert plan is not None
-        first = side is Side.ORIGINATION
-        prefix = "o" if first else "t"
         legs = [
-            PreparedLeg(LegId(f"{prefix}{number}"), target, f"sip-{prefix}{number}", b"prepared")
-            for number, target in enumerate(plan.origination if first else plan.termination, start=1)
+            PreparedLeg(order.leg_id, order.target, f"sip-{order.leg_id}", b"prepared")
+            for order in leg_orders(self.controller.call, side)
         ]
         self.perform(self.controller.prepared(side, legs, self.now))
 
@@ -166,7 +186,13 @@ class Bench:
 
     def hold(self, name: str, *, on: bool = True, begun: bool = True) -> Bench:
         """Order the party of `name` to hold, or not to; `begun`: the order is stored at once."""
-        self.perform(self.controller.order_hold(name, on=on, by="key 1", now=self.now))
+        self.perform(self.controller.order(HoldWish(name, on, "key 1"), self.now))
+        return self.begin_orders() if begun else self
+
+    def transfer(self, leg_id: LegId, *names: str, begun: bool = True, ring_timeout_s: float = 60.0) -> Bench:
+        """Order that the devices `names` take the place of `leg_id`."""
+        plan = TransferPlan(tuple(map(target, names)), CallerId("1002", "Bob"), names[0], ring_timeout_s)
+        self.perform(self.controller.order(TransferWish(leg_id, plan, "key 1"), self.now))
         return self.begin_orders() if begun else self
 
     def begin_orders(self) -> Bench:
@@ -185,7 +211,7 @@ class Bench:
 
     def hang_up(self, leg_id: LegId) -> Bench:
         self.world.up.discard(leg_id)
-        if side_of(leg_id) is Side.ORIGINATION:
+        if side_of(leg_id) is self.ringback_side:
             self.ringback = False  # nobody is there to hear it
         return self.signal(HungUp(leg_id, HUNG_UP))
 

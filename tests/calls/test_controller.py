@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ringbridge.calls.actions import Finish, Timer
-from ringbridge.calls.controller import LATE_S, Controller
+from ringbridge.calls.controller import Controller
 from ringbridge.calls.ports import Answered, HungUp, MediaLost, Refused, Ringing, Updated
+from ringbridge.calls.transferring import LATE_S
 from ringbridge.model import release
 from ringbridge.model.call import CallState, LegState, Side
 from ringbridge.model.events import (

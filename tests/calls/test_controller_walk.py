@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -10,6 +13,7 @@ from ringbridge.calls.actions import Timer
 from ringbridge.calls.ports import MediaLost, Updated
 from ringbridge.model import release
 from ringbridge.model.call import LegState, Side
+from ringbridge.model.errors import CallError
 from ringbridge.model.ids import LegId
 from ringbridge.model.release import ReleaseCause, Result
 from tests.calls.bench import Bench
@@ -70,6 +74,31 @@ class OneCall(RuleBasedStateMachine):
     def a_phone_holds(self, data: st.DataObject, held: bool) -> None:  # noqa: FBT001 - drawn by name
         self.bench.signal(Updated(self._some(self.bench.world.up, data), b"d", held))
 
+    def _try(self, order: Callable[[], object]) -> None:
+        with suppress(CallError):
+            order()
+
+    @rule(on=st.booleans(), name=st.sampled_from(["c1", "sip-t1"]), begun=st.booleans())
+    def somebody_holds_by_order(self, on: bool, name: str, begun: bool) -> None:  # noqa: FBT001 - drawn by name
+        self._try(lambda: self.bench.hold(name, on=on, begun=begun))
+
+    @precondition(lambda self: self.bench.world.up)
+    @rule(data=st.data(), phones=st.integers(1, 2), begun=st.booleans())
+    def somebody_transfers(self, data: st.DataObject, phones: int, begun: bool) -> None:  # noqa: FBT001 - drawn by name
+        names = [f"300{number}" for number in range(phones)]
+        leg_id = self._some(self.bench.world.up, data)
+        self._try(lambda: self.bench.transfer(leg_id, *names, begun=begun, ring_timeout_s=20.0))
+
+    @rule()
+    def orders_are_stored(self) -> None:
+        self.bench.begin_orders()
+
+    @precondition(lambda self: self.bench.offers)
+    @rule(data=st.data(), status=st.sampled_from([200, 200, 488, 491]), held=st.booleans())
+    def a_phone_answers_an_offer(self, data: st.DataObject, status: int, held: bool) -> None:  # noqa: FBT001
+        leg_id = data.draw(st.sampled_from(sorted({leg for leg, _ in self.bench.offers})))
+        self.bench.take_offer(leg_id, status=status, held=held)
+
     @rule(seconds=st.sampled_from([0.1, 5.0, 31.0, 61.0, 501.0]))
     def time_passes(self, seconds: float) -> None:
         self.bench.advance(seconds)
@@ -109,6 +138,12 @@ class OneCall(RuleBasedStateMachine):
             stored.release,
             stored.owner,
         )
+
+    @invariant()
+    def only_one_party_a_side_talks(self) -> None:
+        for side in Side:
+            up = [leg for leg in self.bench.stored.legs if leg.state is LegState.ANSWERED and leg.side is side]
+            assert len(up) <= 1
 
     @invariant()
     def no_phone_is_up_that_the_call_does_not_know(self) -> None:

@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from ringbridge.calls.actions import Arrange
 from ringbridge.calls.holding import asking_leg
 from ringbridge.calls.ports import Arranged, Updated
-from ringbridge.model.call import MOST_ORDERS, Call, CallState, OrderKind
+from ringbridge.model.call import Call, CallState
 from ringbridge.model.errors import CallError, Refusal
 from ringbridge.model.events import Flow, HoldOrdered, OrderDone
 from ringbridge.model.ids import LegId
 from ringbridge.model.ladder import ladder
+from ringbridge.model.orders import MOST_ORDERS, OrderKind
 from ringbridge.model.release import ReleaseCause, Result, of_sip_status
 from tests.calls.bench import Bench
 from tests.calls.samples import O1, T1, requested

@@ -9,11 +9,19 @@ import pytest
 from ringbridge.model import release
 from ringbridge.model.call import CallState, LegState, fold
 from ringbridge.model.events import CallClaimed, CallEnding, CallEvent, EndRequested, LegAnswered, LegReleased
+from ringbridge.model.ids import LegId
 from ringbridge.model.release import of_sip_status
 from tests.calls.bench import Bench, World
-from tests.calls.samples import NODE, O1, O2, START, T1, T2, requested, requested_call
+from tests.calls.samples import NODE, O1, O2, O3, START, T1, T2, requested, requested_call
 
 FORKED = requested(origination=("1001", "1001m"), termination=("1002", "1002m"))
+
+O4, T3 = LegId("o4"), LegId("t3")
+
+
+def joined(bench: Bench) -> Bench:
+    return bench.answer(O1).confirm().answer(T1).confirm()
+
 
 STORIES: dict[str, Callable[[Bench], Bench]] = {
     "joined": lambda b: b.ring(O1).answer(O1).confirm().ring(T1).answer(T1).confirm().hang_up(T1),
@@ -47,6 +55,24 @@ STORIES: dict[str, Callable[[Bench], Bench]] = {
     "hold refused": lambda b: (
         b.answer(O1).confirm().answer(T1).confirm().hold("c1").take_offer(T1, status=488).hang_up(T1)
     ),
+    "transferred": lambda b: (
+        joined(b).transfer(O1, "1003", "1003m").ring(O3).ring(O4).answer(O3).confirm().advance(5).hang_up(T1)
+    ),
+    "transferred while held": lambda b: (
+        joined(b)
+        .hold("c1")
+        .take_offer(T1)
+        .take_offer(O1)
+        .transfer(O1, "1003")
+        .ring(O3)
+        .answer(O3)
+        .take_offer(T1)
+        .hang_up(O3)
+    ),
+    "transfer refused": lambda b: joined(b).transfer(O1, "1003").ring(O3).refuse(O3, 486).advance(3).hang_up(T1),
+    "transferred, asker gone": lambda b: joined(b).transfer(T1, "1003").hang_up(T1).ring(T3).answer(T3).hang_up(O1),
+    "transfer refused, asker gone": lambda b: joined(b).transfer(T1, "1003").ring(T3).hang_up(T1).refuse(T3, 486),
+    "other hangs up in a transfer": lambda b: joined(b).transfer(O1, "1003").ring(O3).hang_up(T1).confirm(),
     "stopped": lambda b: b.answer(O1).ring(T1).stop().confirm(),
 }
 

@@ -21,7 +21,7 @@ from ringbridge.calls.ports import (
     Refused,
     SignalHandler,
 )
-from ringbridge.model.call import Leg
+from ringbridge.model.call import Leg, Side
 from ringbridge.model.events import Flow
 from ringbridge.model.ids import DomainName, LegId, SessionId
 from ringbridge.model.release import RELAY_LOST, ReleaseCause, of_sip_status
@@ -57,6 +57,7 @@ class MemoryEngine:
         self.media_is_lost = False
         """The relay was restarted while no engine ran: calls that are restored have no media any more."""
         self.ringbacks: list[tuple[SessionId, bool]] = []
+        self.attached: list[tuple[SessionId, LegId]] = []
         self.closed: list[SessionId] = []
         self._sessions: dict[SessionId, _Session] = {}
         self._handler: SignalHandler | None = None
@@ -121,11 +122,15 @@ class MemoryEngine:
         if leg is not None and (phone := self.phones.dialogs.get(leg.sip_call_id)):
             phone.acked = True
 
-    def ringback(self, session_id: SessionId, *, on: bool) -> None:
+    def ringback(self, session_id: SessionId, side: Side, *, on: bool) -> None:  # noqa: ARG002 - as CallEngine
         session = self._sessions.get(session_id)
         if session is not None and not self._crashed and session.ringback is not on:
             session.ringback = on
             self.ringbacks.append((session_id, on))
+
+    def attach(self, session_id: SessionId, leg_id: LegId) -> None:
+        if self._find(session_id, leg_id) is not None:
+            self.attached.append((session_id, leg_id))
 
     def arrange(self, session_id: SessionId, leg_id: LegId, flow: Flow) -> None:
         leg = self._find(session_id, leg_id)

@@ -82,20 +82,27 @@ class SipEngine:
 
     async def _prepare_leg(self, call: SipCall, order: LegOrder) -> SipLeg:
         side = side_of(order.leg_id)
-        origination = call.answered(Side.ORIGINATION)
-        taken = origination.remote if origination else None
+        other = call.answered(side.other)
         local = offer(
             session_id=secrets.randbits(62),
             host=call.relay.host,
             port=call.relay.port(side),
-            codecs=taken.codecs if taken and side is Side.TERMINATION else DEFAULT_CODECS,
+            codecs=other.remote.codecs if other and other.remote else DEFAULT_CODECS,
         )
         connection = await self._connection(order.domain, order.target.connection)
         try:
             session = self._node.endpoint.prepare_invite(invite_order(order, sdp=local.sdp(), connection=connection))
         except (UnsafeHeader, ValueError) as unsafe:
             raise CallError(Refusal.INVALID, "unsafe-header", str(unsafe)) from unsafe
-        leg = SipLeg(call, order.leg_id, session, local, order.target.connection)
+        leg = SipLeg(
+            call,
+            order.leg_id,
+            session,
+            local,
+            order.target.connection,
+            transfer=order.transfer,
+            learns=order.target.nat,
+        )
         self._adopt(leg)
         return leg
 
@@ -133,9 +140,14 @@ class SipEngine:
 
     # --- media --------------------------------------------------------------------------------------------------------
 
-    def ringback(self, session_id: SessionId, *, on: bool) -> None:
+    def ringback(self, session_id: SessionId, side: Side, *, on: bool) -> None:
         if call := self._calls.get(session_id):
-            self._sound.ringback(call, Side.ORIGINATION, on=on)
+            self._sound.ringback(call, side, on=on)
+
+    def attach(self, session_id: SessionId, leg_id: LegId) -> None:
+        leg = self._find(session_id, leg_id)
+        if leg is not None and leg.answered and leg.released is None:
+            self._events.attach(leg)
 
     def arrange(self, session_id: SessionId, leg_id: LegId, flow: Flow) -> None:
         leg = self._find(session_id, leg_id)
@@ -163,6 +175,8 @@ class SipEngine:
             leg = SipLeg(call, record.leg_id, session, state.local, state.connection, state.remote, sent=True)
             leg.answered = state.snapshot.answered
             leg.flow = record.flow
+            leg.learns = record.target.nat
+            leg.transfer = record.transfer
             call.playing = dict.fromkeys(Side, UNKNOWN)
             self._adopt(leg)
             if leg.answered:

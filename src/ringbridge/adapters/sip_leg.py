@@ -41,6 +41,10 @@ class SipLeg:
     local: Local
     connection: str = ""
     remote: Remote | None = None
+    transfer: int = 0
+    """Which transfer of the call it is of: it takes the place of an answered leg of an earlier one."""
+    learns: bool = False
+    """Its media address is learned from packets: its phone is behind NAT."""
     flow: Flow = Flow.TALK
     """What it has taken of what the brain asked for."""
     wanted: Flow | None = None

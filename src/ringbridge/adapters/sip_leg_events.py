@@ -109,7 +109,9 @@ class LegEvents:
     def _on_progress(self, event: Progress, leg: SipLeg) -> None:
         early = False
         # Another phone of this side may have won already, and the CANCEL of this one be still to come.
-        if event.sdp and leg.call.answered(leg.side.other) is not None and leg.call.answered(leg.side) is None:
+        winner = leg.call.answered(leg.side)
+        heard = leg.released is None and (winner is None or winner.transfer < leg.transfer)
+        if event.sdp and heard and leg.call.answered(leg.side.other) is not None:
             try:
                 self._listen_to(leg, read_answer(event.sdp, leg.local))
                 early = True
@@ -138,6 +140,15 @@ class LegEvents:
         self._tell(leg, ports.Answered(leg.leg_id, leg.dialog(), remote.codec, acked_at, media))
         if wins and (other := leg.call.answered(leg.side.other)):
             self.offers.align(other, leg)
+
+    def attach(self, leg: SipLeg) -> None:
+        """Let an answered leg be the one that its side of the call hears and speaks with."""
+        if leg.remote is not None:
+            self._listen_to(leg, leg.remote)
+        other = leg.call.answered(leg.side.other)
+        if other is not None:
+            self.offers.align(other, leg)
+        self._sound.refresh(leg.call)
 
     def _on_failed(self, event: Failed, leg: SipLeg) -> None:
         self.legs.pop(leg.session, None)
@@ -208,7 +219,8 @@ class LegEvents:
     def _listen_to(self, leg: SipLeg, remote: Remote) -> None:
         if remote.host is None:
             return
-        told = self._relay.set_remote(leg.call.relay, leg.side, remote.host, remote.port)
+        relay = leg.call.relay.learning(leg.side, on=leg.learns)
+        told = self._relay.set_remote(relay, leg.side, remote.host, remote.port)
         told.add_done_callback(lambda done: self._media_told(done, leg))
 
     def _media_told(self, done: asyncio.Future[int], leg: SipLeg) -> None:

@@ -1,79 +1,167 @@
-"""Orders to a call that is up: hold and unhold (contract §3)."""
+"""Orders to a call that is up: hold, unhold, transfer, answer, reject (contract §3)."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from ringbridge.api.answers import Accepted, Answer, accepted
-from ringbridge.api.calls import USER_CALLS, CallHandlers
-from ringbridge.api.operations import Access, Handler, Operation, Reply
+from ringbridge.api.calls import USER_CALLS, CallHandlers, ignored_header
+from ringbridge.api.operations import Access, Handler, Operation, Reply, Schema
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
+from ringbridge.api.schemas import CALL_ACTION_SCHEMA, CALL_ACTIONS_SCHEMA
+from ringbridge.model.call import Call
+from ringbridge.model.errors import CallError, Refusal
+from ringbridge.model.wire_orders import CallOrderBody, read_action, read_transfer
 
 ONE_CALL = USER_CALLS + "/{call-id}"
 ACCEPTED_EXAMPLE = {"code": 202, "message": "Accepted", "call-id": "b7f9c2d4-click-1"}
 ON_BEHALF = (
-    "Asked for on behalf of the call's user; where the path names a leg by its SIP Call-ID, on behalf of that leg's "
-    "party. "
+    " Asked for on behalf of the call's user; where the path names a leg by its SIP Call-ID, on behalf of that leg's "
+    "party."
 )
 OUTCOME = (
-    " 202: the order is stored, and survives a crash of the engine. What the phones say to it shows in `call-state`, "
-    "in `call-order` and in the ladder. 409 `call-not-connected`, `call-ended`, `order-under-way` (an earlier order is "
-    "still being carried out) or `party-left`: the state does not allow it, and nothing was done."
+    " 202: the order is stored, and survives a crash of the engine; what comes of it shows in `call-order`, in "
+    "`call-state` and in the ladder. 409: the state does not allow it (`call-not-connected`, `call-ended`, "
+    "`party-left`), or an earlier order is still being carried out (`order-under-way`); nothing was done."
 )
+HOLD = (
+    "Puts the other party on hold: it hears music from the relay and is not heard (a re-INVITE offers `sendonly`), and "
+    "the holder's own phone is silent (`inactive`). A phone that refuses is not held. Safe to repeat."
+)
+UNHOLD = (
+    "Lets both parties talk again. Safe to repeat. Only whoever holds can take back: 409 `held-by-other-party`, and "
+    "`held-at-phone` where a phone holds by itself."
+)
+TRANSFER = (
+    "Blind transfer: rings `call-term-user`, by the dial rules and permissions of the call's user. Until it answers, "
+    "the parties stay connected, the other one hears it ring, and the one that transfers may hang up. When it answers "
+    "it takes the place of the one that transfers, whose leg is released. If nobody answers, the call goes on as it "
+    "was, on hold too if it was; it ends only if the one that transfers has hung up meanwhile. The new party is shown "
+    "who remains; on a line outside, where that may not be shown, the user's own caller ID."
+)
+ANSWER = (
+    "Always 409: Ringbridge calls both parties, so a call is answered at its phone (`answered-at-phone`), or by the "
+    "phone itself where `auto-answer-enabled` was asked for; or it is none that rings (`nothing-rings`)."
+)
+REJECT = (
+    "Refuses the call on behalf of the party that is being rung: the call ends as `rejected`, or, where that party is "
+    "the target of a transfer, goes on as it was. 409 `nothing-rings` where nobody is."
+)
+ACTION = "The same orders in one place: `action` is `hold`, `unhold`, `transfer`, `answer`, `reject` or `end` (DELETE)."
 
 
 class ControlHandlers:
     """Handlers of `…/calls/{call-id}/hold` and the like."""
 
     def __init__(self, parts: ApiParts, calls: CallHandlers) -> None:
+        self._parts = parts
         self._control = parts.control
         self._calls = calls
 
     async def hold(self, request: Request) -> Answer:
         """Put the other party on hold."""
-        return await self._hold(request, on=True)
+        return await self._do(request, CallOrderBody("hold"))
 
     async def unhold(self, request: Request) -> Answer:
         """Take the other party back."""
-        return await self._hold(request, on=False)
+        return await self._do(request, CallOrderBody("unhold"))
 
-    async def _hold(self, request: Request, *, on: bool) -> Answer:
+    async def transfer(self, request: Request) -> Answer:
+        """Let another party take the user's place."""
+        body = await request.json_object(limit=self._parts.settings.body_limit)
+        return await self._do(request, read_transfer(body))
+
+    async def answer(self, request: Request) -> Answer:
+        """Say that it is answered at its phone."""
+        return await self._do(request, CallOrderBody("answer"))
+
+    async def reject(self, request: Request) -> Answer:
+        """Refuse it on behalf of the party that is being rung."""
+        return await self._do(request, CallOrderBody("reject"))
+
+    async def act(self, request: Request) -> Answer:
+        """Do what the body's `action` says."""
+        body = await request.json_object(limit=self._parts.settings.body_limit)
+        return await self._do(request, read_action(body))
+
+    async def _do(self, request: Request, body: CallOrderBody) -> Answer:
+        if body.action == "end":
+            return await self._calls.end(request)
         call = await self._calls.readable(request)
-        await self._control.hold(call, request.params["call_id"], on=on, by=f"key {request.principal.key_id}")
-        return accepted(call.call_id)
+        name, by = request.params["call_id"], f"key {request.principal.key_id}"
+        match body.action:
+            case "hold" | "unhold":
+                await self._control.hold(call, name, on=body.action == "hold", by=by)
+            case "transfer":
+                plan = partial(self._parts.placer.plan_transfer, call, body.term_user)
+                await self._control.transfer(call, name, plan=plan, by=by)
+            case "reject":
+                await self._control.reject(call, by=by)
+            case _:
+                raise _not_answerable(call)
+        headers = [(b"x-ringbridge-ignored", ignored_header(body.ignored))] if body.ignored else []
+        return accepted(call.call_id, headers=headers)
+
+
+def _not_answerable(call: Call) -> CallError:
+    if call.is_over or call.joined_at:
+        return CallError(Refusal.CONFLICT, "nothing-rings", "no phone of this call is being rung")
+    message = "both parties of a call are rung here; whoever is rung answers at the phone"
+    return CallError(Refusal.CONFLICT, "answered-at-phone", message)
 
 
 def operations(handlers: ControlHandlers) -> list[Operation]:
     """Return the operations that give orders to a call."""
     return [
+        _order("hold-call", "/hold", handlers.hold, "Hold a call", HOLD + ON_BEHALF),
+        _order("unhold-call", "/unhold", handlers.unhold, "Take a call back from hold", UNHOLD + ON_BEHALF),
         _order(
-            "hold-call",
-            "hold",
-            handlers.hold,
-            summary="Hold a call",
-            description="Puts the other party on hold: it hears music from the relay and is not heard (a re-INVITE "
-            "offers `sendonly`), and the holder's own phone is silent (`inactive`). Safe to repeat. " + ON_BEHALF,
+            "transfer-call",
+            "/transfer",
+            handlers.transfer,
+            "Transfer a call",
+            TRANSFER + ON_BEHALF,
+            body=CALL_ACTIONS_SCHEMA,
+            example={"call-term-user": "1003"},
         ),
+        _order("answer-call", "/answer", handlers.answer, "Answer a call", ANSWER),
+        _order("reject-call", "/reject", handlers.reject, "Reject a call", REJECT),
         _order(
-            "unhold-call",
-            "unhold",
-            handlers.unhold,
-            summary="Take a call back from hold",
-            description="Lets both parties talk again. Safe to repeat. Only whoever holds can take back: 409 "
-            "`held-by-other-party`, and `held-at-phone` where a phone holds by itself. " + ON_BEHALF,
+            "act-on-call",
+            "",
+            handlers.act,
+            "Do something with a call",
+            ACTION + ON_BEHALF,
+            body=CALL_ACTION_SCHEMA,
+            example={"action": "hold"},
         ),
     ]
 
 
-def _order(name: str, verb: str, handle: Handler, *, summary: str, description: str) -> Operation:
+def _order(
+    name: str,
+    verb: str,
+    handle: Handler,
+    summary: str,
+    description: str,
+    *,
+    body: Schema | None = None,
+    example: Schema | None = None,
+) -> Operation:
     return Operation(
         name=name,
         method="PATCH",
-        path=f"{ONE_CALL}/{verb}",
+        path=ONE_CALL + verb,
         access=Access.USER,
         handle=handle,
         tag="Calls",
         summary=summary,
-        description=description.strip() + OUTCOME,
-        replies=(Reply(202, "Accepted.", Accepted, ACCEPTED_EXAMPLE),),
+        description=description + OUTCOME,
+        body=body,
+        body_example=example,
+        replies=(
+            Reply(202, "Accepted.", Accepted, ACCEPTED_EXAMPLE, ("X-Ringbridge-Ignored",) if body is not None else ()),
+        ),
         refusals=(409, 503),
     )

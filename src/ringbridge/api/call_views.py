@@ -8,9 +8,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ringbridge.model.call import Call, Leg, Order, Side
+from ringbridge.model.call import Call, Leg
 from ringbridge.model.events import Target
 from ringbridge.model.ladder import ladder
+from ringbridge.model.orders import Order
+from ringbridge.model.parties import Parties, parties
 from ringbridge.model.release import ReleaseCause
 
 When = Annotated[str, Meta(description="RFC 3339 in UTC with offset; empty until it happens.")]
@@ -39,6 +41,7 @@ class LegView(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
     released_datetime: When
     codec: str
     held: Annotated[bool, Meta(description="Its party holds the other at its phone.")]
+    transfer: Annotated[int, Meta(description="Which transfer it was rung for; 0: it is of the call itself.")]
     flow: Annotated[
         str,
         Meta(
@@ -51,8 +54,9 @@ class LegView(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
 class OrderView(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
     """What was asked of a call last, and what became of it."""
 
-    action: Annotated[str, Meta(description="`hold`, `unhold`.")]
+    action: Annotated[str, Meta(description="`hold`, `unhold`, `transfer`.")]
     leg_id: Annotated[str, Meta(description="The leg whose party asked.")]
+    to: Annotated[str, Meta(description="Of a transfer: what is dialled.")]
     by: str
     ordered_datetime: When
     done_datetime: Annotated[str, Meta(description="Empty while it is being carried out.")]
@@ -97,7 +101,7 @@ class CallView(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
     ]
     call_end_datetime: When
     call_legs: tuple[LegView, ...]
-    call_order: Annotated[OrderView | None, Meta(description="The last order to the call: hold, unhold.")]
+    call_order: Annotated[OrderView | None, Meta(description="The last order to the call: hold, unhold, transfer.")]
     release_cause: ReleaseCause | None
 
 
@@ -138,6 +142,7 @@ def _leg_view(leg: Leg) -> LegView:
         released_datetime=rfc3339(leg.released_at),
         codec=leg.codec,
         held=leg.held,
+        transfer=leg.transfer,
         flow=leg.flow.value,
         release_cause=leg.cause,
     )
@@ -147,6 +152,7 @@ def _order_view(order: Order) -> OrderView:
     return OrderView(
         action=order.kind.value,
         leg_id=order.leg_id,
+        to=order.plan.dialled if order.plan else "",
         by=order.by,
         ordered_datetime=rfc3339(order.at),
         done_datetime=rfc3339(order.ended_at),
@@ -154,37 +160,43 @@ def _order_view(order: Order) -> OrderView:
     )
 
 
-def _speaks_for(call: Call, side: Side) -> Leg | None:
-    """Return the leg of a side that answered, else the last one rung."""
-    legs = [leg for leg in call.legs if leg.side is side]
-    return next((leg for leg in legs if leg.answered_at), legs[-1] if legs else None)
-
-
 def _where(target: Target | None) -> str:
     return f"{target.transport} {target.host}:{target.port}" if target else ""
 
 
+def _dialled(call: Call, between: Parties) -> str:
+    if between.through is not None:
+        return between.dialled
+    return call.request.call_term_user if call.request else ""
+
+
+def _by_action(call: Call, between: Parties) -> str:
+    if between.through is not None:
+        return "transfer"
+    return call.request.dial_rule_application if call.request else ""
+
+
 def call_view(call: Call) -> CallView:
     """Return the resource of a `call` that was accepted (never of a barred id)."""
-    plan = call.plan
-    orig, term = _speaks_for(call, Side.ORIGINATION), _speaks_for(call, Side.TERMINATION)
-    orig_target = orig.target if orig else (plan.origination[0] if plan else None)
-    term_target = term.target if term else (plan.termination[0] if plan else None)
+    between = parties(call)
+    orig, term, through = between.orig, between.term, between.through
+    orig_target, term_target = between.orig_target, between.term_target
+    orig_user = call.plan.origination_user if call.plan and through is None else ""
     return CallView(
         core_server=call.owner,
         call_session_id=call.session_id,
         call_orig_call_id=call.call_id,
         call_orig_match_uri=orig_target.to_uri if orig_target else "",
-        call_orig_user=(plan.origination_user if plan else "") or call.user,
+        call_orig_user=orig_user or (call.user if through is None or orig_target is None else orig_target.user),
         call_orig_domain=call.domain,
         call_orig_uri=orig_target.to_uri if orig_target else "",
-        call_orig_name=plan.termination_caller_id.name if plan else "",
-        caller_id_number=plan.termination_caller_id.number if plan else "",
-        call_dialed_number=call.request.call_term_user if call.request else "",
-        call_by_action=call.request.dial_rule_application if call.request else "",
-        call_by_user=call.user,
+        call_orig_name=between.shown_to_term.name,
+        caller_id_number=between.shown_to_term.number,
+        call_dialed_number=_dialled(call, between),
+        call_by_action=_by_action(call, between),
+        call_by_user=(through.target.user if through else "") or call.user,
         call_by_domain=call.domain,
-        call_by_call_id=call.call_id,
+        call_by_call_id=through.sip_call_id if through else call.call_id,
         call_term_call_id=term.sip_call_id if term else "",
         call_term_user=term_target.user if term_target else "",
         call_term_domain=term_target.domain if term_target else "",

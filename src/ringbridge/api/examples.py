@@ -34,6 +34,7 @@ def _leg(side: str, leg_id: str, user: str, seconds: str) -> Schema:
         "released-datetime": "",
         "codec": "PCMU",
         "held": False,
+        "transfer": 0,
         "flow": "talk",
         "release-cause": None,
     }

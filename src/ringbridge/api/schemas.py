@@ -6,6 +6,7 @@ from typing import Final
 
 from ringbridge.api.operations import QueryField, Schema
 from ringbridge.model.wire import CALL_ID_PATTERN, FIELDS, Field
+from ringbridge.model.wire_orders import ACTION_FIELDS, TERM_USER, TRANSFER_FIELDS
 
 PAGE_QUERY: Final = (
     QueryField(
@@ -28,6 +29,8 @@ def _field_schema(field: Field) -> Schema:
     schema: Schema = {"description": field.description, "examples": [field.example]}
     if field.default:
         schema["default"] = field.default
+    if field.enum and field.required:
+        return schema | {"type": "string", "enum": [*field.enum]}
     if field.enum:
         return schema | {"type": ["string", "null"], "enum": [*field.enum, None]}
     kinds = ["string", "integer"] if field.required else ["string", "integer", "null"]
@@ -46,4 +49,22 @@ CALL_REQUEST_SCHEMA: Final[Schema] = {
     "and `origination` are taken for `call-id`, `call-term-user` and `call-orig-user` where those are absent.",
     "required": [field.name for field in FIELDS if field.required],
     "properties": {field.name: _field_schema(field) for field in FIELDS},
+}
+
+CALL_ACTIONS_SCHEMA: Final[Schema] = {
+    "title": "CallActions",
+    "type": "object",
+    "description": "Fields that are not listed are ignored and named in X-Ringbridge-Ignored. `destination` is taken "
+    "for `call-term-user` where that is absent.",
+    "required": ["call-term-user"],
+    "properties": {field.name: _field_schema(field) for field in TRANSFER_FIELDS},
+}
+CALL_ACTION_SCHEMA: Final[Schema] = {
+    "title": "CallAction",
+    "type": "object",
+    "description": "`call-term-user` is required for `transfer` and without effect otherwise.",
+    "required": ["action"],
+    "properties": {field.name: _field_schema(field) for field in ACTION_FIELDS},
+    "if": {"properties": {"action": {"const": "transfer"}}},
+    "then": {"required": ["call-term-user"], "properties": {"call-term-user": _field_schema(TERM_USER)}},
 }

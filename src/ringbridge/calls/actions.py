@@ -18,6 +18,7 @@ class Timer(StrEnum):
 
     RING_ORIGINATION = "ring-origination"
     RING_TERMINATION = "ring-termination"
+    RING_TRANSFER = "ring-transfer"
     MAX_DURATION = "max-duration"
 
 
@@ -28,7 +29,7 @@ class Publish(msgspec.Struct, frozen=True):
 
 
 class Prepare(msgspec.Struct, frozen=True):
-    """Fix the INVITEs of one side; the controller is told by `prepared` or `unprepared`."""
+    """Fix the INVITEs of one side, or of who replaces it by a transfer; `prepared` or `unprepared` is told of it."""
 
     side: Side
 
@@ -47,9 +48,16 @@ class Release(msgspec.Struct, frozen=True):
 
 
 class Ringback(msgspec.Struct, frozen=True):
-    """Let the first leg hear ringback from the relay, or stop it."""
+    """Let the answered leg of a side hear ringback from the relay, or stop it."""
 
+    side: Side
     on: bool
+
+
+class Attach(msgspec.Struct, frozen=True):
+    """Let an answered leg be the one that its side of the call hears and speaks with."""
+
+    leg_id: LegId
 
 
 class Arrange(msgspec.Struct, frozen=True):
@@ -76,4 +84,4 @@ class Finish(msgspec.Struct, frozen=True):
     """The call is over: give its media back and forget it once everything published is stored."""
 
 
-Action: TypeAlias = Publish | Prepare | Invite | Release | Ringback | Arrange | StartTimer | StopTimer | Finish
+Action: TypeAlias = Publish | Prepare | Invite | Release | Ringback | Attach | Arrange | StartTimer | StopTimer | Finish

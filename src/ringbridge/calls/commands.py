@@ -7,6 +7,8 @@ from typing import TypeAlias
 import msgspec
 
 from ringbridge.model.errors import CallError, Refusal
+from ringbridge.model.events import TransferPlan
+from ringbridge.model.ids import LegId
 
 
 class EndCommand(msgspec.Struct, frozen=True, tag="end"):
@@ -17,17 +19,41 @@ class EndCommand(msgspec.Struct, frozen=True, tag="end"):
     by: str
 
 
-class HoldCommand(msgspec.Struct, frozen=True, tag="hold"):
+class HoldWish(msgspec.Struct, frozen=True, tag="hold"):
     """Let the party that `name` of the call stands for hold the other, or (`on` is false) take it back."""
+
+    name: str
+    on: bool
+    by: str
+
+
+class TransferWish(msgspec.Struct, frozen=True, tag="transfer"):
+    """Let another party take the place of `leg_id`."""
+
+    leg_id: LegId
+    plan: TransferPlan
+    by: str
+
+
+class RejectWish(msgspec.Struct, frozen=True, tag="reject"):
+    """Refuse the call on behalf of the party that is being rung."""
+
+    by: str
+
+
+Wish: TypeAlias = HoldWish | TransferWish | RejectWish
+"""What can be asked of a call that is up."""
+
+
+class OrderCommand(msgspec.Struct, frozen=True, tag="order"):
+    """Do this with a call that the receiving node owns."""
 
     domain: str
     call_id: str
-    by: str
-    name: str
-    on: bool
+    wish: Wish
 
 
-Command: TypeAlias = EndCommand | HoldCommand
+Command: TypeAlias = EndCommand | OrderCommand
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -56,7 +82,8 @@ class CommandAnswer(msgspec.Struct, frozen=True):
 
 _encoder = msgspec.msgpack.Encoder()
 encode_command = _encoder.encode
-decode_command: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_command_decoder: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+decode_command = _command_decoder.decode
 decode_answer = msgspec.msgpack.Decoder(CommandAnswer).decode
 
 

@@ -1,13 +1,26 @@
-"""Orders to calls that exist: end, hold, unhold. They reach the owner by request-reply over the bus (`commands`)."""
+"""Orders to calls that exist: end, hold, transfer… They reach the owner by request-reply over the bus (`commands`)."""
 
 from __future__ import annotations
 
-from ringbridge.calls.commands import Command, EndCommand, HoldCommand, decode_answer, encode_command
-from ringbridge.calls.holding import conflict
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from ringbridge.calls.commands import (
+    Command,
+    EndCommand,
+    HoldWish,
+    OrderCommand,
+    RejectWish,
+    TransferWish,
+    Wish,
+    decode_answer,
+    encode_command,
+)
+from ringbridge.calls.holding import asking_leg, check_up, conflict
 from ringbridge.calls.ports import Bus, Clock, NodeAway
-from ringbridge.model.call import Call, CallState, fold
+from ringbridge.model.call import Call, CallState, Leg, fold
 from ringbridge.model.errors import CallError, Conflict, Refusal
-from ringbridge.model.events import CallBarred, CallEnded, CallEvent, EndRequested
+from ringbridge.model.events import CallBarred, CallEnded, CallEvent, EndRequested, TransferPlan
 from ringbridge.model.ids import CallId, DomainName, UserName
 from ringbridge.model.release import DELETED
 
@@ -16,6 +29,10 @@ BAR_S = 86_400.0
 COMMAND_TIMEOUT_S = 5.0
 ATTEMPTS = 4
 """A call can move from requested to claimed to over while we look; more moves than that are somebody's bug."""
+
+
+TransferPlanner: TypeAlias = Callable[[Leg], Awaitable[TransferPlan]]
+"""Says who takes the place of whoever transfers a call, for the leg that remains."""
 
 
 class Control:
@@ -79,10 +96,34 @@ class Control:
         Raises:
             CallError: the state of the call does not allow it, or its owner cannot be reached; nothing was done.
         """
-        await self._order(call, HoldCommand(call.domain, call.call_id, by, name, on))
+        await self._order(call, HoldWish(name, on, by))
 
-    async def _order(self, call: Call, command: Command) -> None:
-        """Send `command` to whoever runs the call meanwhile."""
+    async def transfer(self, call: Call, name: str, *, plan: TransferPlanner, by: str) -> None:
+        """Let another party take the place of the one that `name` stands for (`holding.asking_leg`).
+
+        `plan` is asked who that is, with the leg that remains, once the state is known to allow it. Returns once the
+        order is stored; what comes of it shows in the call.
+
+        Raises:
+            CallError: the state of the call does not allow it, or its owner cannot be reached; nothing was done.
+        """
+        now = call if call.joined_at else await self._read(call.domain, call.call_id)
+        if now is None or now.is_over:
+            raise conflict("call-ended", "the call is over")
+        asker, other = check_up(now, asking_leg(now, name))
+        await self._order(now, TransferWish(asker.leg_id, await plan(other), by))
+
+    async def reject(self, call: Call, *, by: str) -> None:
+        """Refuse a call on behalf of the party that is being rung.
+
+        Raises:
+            CallError: nobody is, or its owner cannot be reached; nothing was done.
+        """
+        await self._order(call, RejectWish(by))
+
+    async def _order(self, call: Call, wish: Wish) -> None:
+        """Send `wish` to whoever runs the call meanwhile."""
+        command = OrderCommand(call.domain, call.call_id, wish)
         known: Call | None = call
         for _ in range(ATTEMPTS):
             if known is None or known.is_over:

@@ -31,7 +31,9 @@ from ringbridge.calls.actions import (
     StopTimer,
     Timer,
 )
-from ringbridge.calls.holding import asking_leg, conflict, on_arranged, order_hold, proceed
+from ringbridge.calls.causes import delete_cause, leg_cause, ring_cause, side_cause
+from ringbridge.calls.commands import HoldWish, RejectWish, TransferWish, Wish
+from ringbridge.calls.holding import asking_leg, conflict, go_on, order_hold, proceed, take_arranged
 from ringbridge.calls.ports import (
     Answered,
     Arranged,
@@ -43,7 +45,9 @@ from ringbridge.calls.ports import (
     Ringing,
     Updated,
 )
+from ringbridge.calls.resuming import RING_TIMER, resume_dialling, resume_joined
 from ringbridge.calls.story import Story
+from ringbridge.calls.transferring import LATE_S, Transfer, order_transfer
 from ringbridge.model import release
 from ringbridge.model.call import Call, CallState, Leg, LegState, Side
 from ringbridge.model.events import (
@@ -59,22 +63,8 @@ from ringbridge.model.events import (
     LegUpdated,
 )
 from ringbridge.model.ids import LegId, NodeId
-from ringbridge.model.release import ReleaseCause, Result
-
-RING_TIMER = {Side.ORIGINATION: Timer.RING_ORIGINATION, Side.TERMINATION: Timer.RING_TERMINATION}
-
-LATE_S = 10.0
-"""How long the first leg may wait, up, for the bus to store that the second is being dialled."""
-
-CAUSE_RANK = (
-    Result.BUSY,
-    Result.REJECTED,
-    Result.NO_ANSWER,
-    Result.CANCELLED,
-    Result.FAILED,
-    Result.UNREACHABLE,
-)
-"""Which refusal speaks for a side whose phones all refused: the one that a caller can do most with comes first."""
+from ringbridge.model.orders import OrderKind
+from ringbridge.model.release import ReleaseCause
 
 
 class Controller:
@@ -106,6 +96,8 @@ class Controller:
 
     def prepared(self, side: Side, legs: Sequence[PreparedLeg], now: float) -> list[Action]:
         """The legs of `side` can be dialled: store that, then dial."""
+        if not self._ending and (transfer := self._transfer):
+            return transfer.prepared(legs, now)
         if self.call.state is CallState.REQUESTED:
             self._claim(now)
         if self._ending or (side is Side.TERMINATION and self.call.answered(Side.ORIGINATION) is None):
@@ -120,6 +112,8 @@ class Controller:
 
     def unprepared(self, side: Side, cause: ReleaseCause, now: float) -> list[Action]:
         """No leg of `side` can be dialled at all."""
+        if not self._ending and (transfer := self._transfer):
+            return transfer.unprepared(cause, now)
         if self.call.state is CallState.REQUESTED:
             self._claim(now)
         return self._end(cause, side.value, now)
@@ -129,12 +123,14 @@ class Controller:
         leg = self.call.leg(leg_id)
         if leg is None:
             return True
-        if leg.side is Side.ORIGINATION:
+        if leg.side is Side.ORIGINATION and not leg.transfer:
             return now >= self.call.dial_before
         return now - leg.invited_at >= LATE_S
 
     def on_too_late(self, side: Side, now: float) -> list[Action]:
         """None of the prepared legs of `side` was dialled: drop them and end the call. Nobody is dialled late."""
+        if transfer := self._transfer:
+            return transfer.on_too_late(now)
         dropped = self.call.pending(side)
         for leg in dropped:
             self._record(LegReleased(leg.leg_id, release.DIALLED_TOO_LATE, now))
@@ -155,7 +151,7 @@ class Controller:
             case Updated():
                 return self._on_updated(signal, now)
             case Arranged():
-                return [] if self._ending else on_arranged(self._story, signal, now)
+                return self._on_arranged(signal, now)
             case Refused():
                 return self._on_refused(signal, now)
             case HungUp():
@@ -169,10 +165,12 @@ class Controller:
         leg = self.call.leg(signal.leg_id)
         if leg is None or leg.state not in (LegState.INVITED, LegState.RINGING):
             return []
+        if transfer := self._transfer_of(leg):
+            return transfer.on_ringing(leg, signal, now)
         actions: list[Action] = []
         heard = leg.side is Side.TERMINATION and self._ending is None and self._hears_ringback()
         if heard and (leg.state is LegState.INVITED or signal.early_media):
-            actions.append(Ringback(on=not signal.early_media))
+            actions.append(Ringback(Side.ORIGINATION, on=not signal.early_media))
         if leg.state is LegState.INVITED:
             self._record(LegRinging(leg.leg_id, now, signal.early_media))
         return [*actions, *self._flush()]
@@ -181,10 +179,12 @@ class Controller:
         leg = self.call.leg(signal.leg_id)
         if leg is None or leg.state in (LegState.ANSWERED, LegState.RELEASED):
             return []
+        if (transfer := self._transfer_of(leg)) and not transfer.is_joined:
+            return transfer.on_answered(leg, signal, now)
         side = leg.side
         if self._ending or self.call.answered(side) is not None:
             # Too late: another phone won, or the call is on its way out. The 200 is already ACKed; a BYE ends it.
-            cause = self._leg_cause(leg, *self._ending) if self._ending else release.ANSWERED_ELSEWHERE
+            cause = leg_cause(self.call, leg, *self._ending) if self._ending else release.ANSWERED_ELSEWHERE
             self._record(LegReleased(leg.leg_id, cause, now))
             return [Release(leg.leg_id, cause), *self._settle(now)]
         self._record(LegAnswered(leg.leg_id, signal.dialog, signal.codec, now, signal.acked_at, signal.remote_media))
@@ -193,7 +193,7 @@ class Controller:
             return [*losers, StopTimer(Timer.RING_ORIGINATION), *self._flush(), Prepare(Side.TERMINATION)]
         return [
             *losers,
-            Ringback(on=False),
+            Ringback(Side.ORIGINATION, on=False),
             StopTimer(Timer.RING_TERMINATION),
             *self._flush(),
             StartTimer(Timer.MAX_DURATION, now + self._plan.max_duration_s),
@@ -206,10 +206,19 @@ class Controller:
         self._record(LegUpdated(leg.leg_id, signal.dialog, now, signal.held, leg.flow))
         return self._flush()
 
+    def _on_arranged(self, signal: Arranged, now: float) -> list[Action]:
+        if self._ending or not take_arranged(self._story, signal, now):
+            return []
+        if transfer := self._transfer:
+            return transfer.on_arranged(signal, now)
+        return go_on(self._story, signal, now)
+
     def _on_refused(self, signal: Refused, now: float) -> list[Action]:
         leg = self.call.leg(signal.leg_id)
         if leg is None or leg.state is LegState.RELEASED:
             return []
+        if (transfer := self._transfer_of(leg)) and not transfer.is_joined:
+            return transfer.on_refused(leg, signal.cause, now)
         self._record(LegReleased(leg.leg_id, signal.cause, now))
         pending = self.call.pending(leg.side)
         if self._ending or self.call.answered(leg.side) is not None:
@@ -219,7 +228,7 @@ class Controller:
             return self._end(signal.cause, leg.side.value, now)
         if pending:
             return self._flush()
-        return self._end(self._side_cause(leg.side), leg.side.value, now)
+        return self._end(side_cause(self.call, leg.side), leg.side.value, now)
 
     def _on_hung_up(self, signal: HungUp, now: float) -> list[Action]:
         leg = self.call.leg(signal.leg_id)
@@ -227,6 +236,8 @@ class Controller:
             return []
         joined = bool(self.call.joined_at)
         self._record(LegReleased(leg.leg_id, signal.cause, now))
+        if not self._ending and (transfer := self._transfer) and transfer.asks(leg.leg_id):
+            return self._flush()  # the target goes on ringing
         cause = signal.cause if joined or leg.side is Side.TERMINATION else release.CALLER_GAVE_UP
         return self._end(cause, leg.side.value, now)
 
@@ -239,6 +250,9 @@ class Controller:
                 return self._on_ring_timeout(Side.ORIGINATION, now)
             case Timer.RING_TERMINATION:
                 return self._on_ring_timeout(Side.TERMINATION, now)
+            case Timer.RING_TRANSFER:
+                transfer = None if self._ending else self._transfer
+                return transfer.on_ring_timeout(now) if transfer else []
             case Timer.MAX_DURATION:
                 return self._end(release.CALL_TOO_LONG, "system", now)
             case _:
@@ -247,30 +261,49 @@ class Controller:
     def _on_ring_timeout(self, side: Side, now: float) -> list[Action]:
         if self.call.answered(side) is not None:
             return []  # the answer was first; the clock had run out before it could be stopped
-        return self._end(self._ring_cause(side), side.value, now)
+        return self._end(ring_cause(self.call, side), side.value, now)
 
     def request_end(self, by: str, now: float) -> list[Action]:
         """Somebody wants the call over (DELETE). The wish is stored first, so that no crash forgets it."""
         if self.call.is_over or self.call.end_requested_by:
             return []
         self._record(EndRequested(by, now))
-        return [*self._flush(), *self._end(self._delete_cause(), "system", now)]
+        return [*self._flush(), *self._end(delete_cause(self.call), "system", now)]
 
-    def order_hold(self, name: str, *, on: bool, by: str, now: float) -> list[Action]:
-        """Somebody wants the party that `name` stands for to hold the other, or not to. `order_stored` begins with it.
+    def order(self, wish: Wish, now: float) -> list[Action]:
+        """Somebody wants something of a call that is up. It is stored first; `order_stored` begins with it.
 
         Raises:
             CallError: the state of the call does not allow it; nothing was done.
         """
         if self._ending is not None or self.call.is_over:
             raise conflict("call-ended", "the call is over")
-        return order_hold(self._story, asking_leg(self.call, name), on=on, by=by, now=now)
+        match wish:
+            case HoldWish():
+                leg_id = asking_leg(self.call, wish.name)
+                return order_hold(self._story, leg_id, on=wish.on, by=wish.by, now=now)
+            case TransferWish():
+                return order_transfer(self._story, wish.leg_id, wish.plan, by=wish.by, now=now)
+            case RejectWish():
+                return self._reject(now)
+            case _:
+                assert_never(wish)
+
+    def _reject(self, now: float) -> list[Action]:
+        if transfer := self._transfer:
+            return transfer.reject(now)
+        ringing = [side for side in Side if self.call.pending(side) and self.call.answered(side) is None]
+        if not ringing:
+            raise conflict("nothing-rings", "no phone of this call is being rung")
+        return self._end(release.REJECTED, ringing[-1].value, now)
 
     def order_stored(self, now: float) -> list[Action]:
         """The last order is stored, so no crash forgets it: begin with it."""
         order = self.call.order
         if order is None or self._ending is not None:
             return []
+        if transfer := self._transfer:
+            return transfer.proceed(now)
         return proceed(self._story, order, now)
 
     def stop(self, now: float) -> list[Action]:
@@ -297,33 +330,12 @@ class Controller:
         if self._ending is not None:
             return self._end(*self._ending, now)
         if call.end_requested_by:
-            return self._end(self._delete_cause(), "system", now)
-        orig, term = call.answered(Side.ORIGINATION), call.answered(Side.TERMINATION)
-        if orig is None:
-            return self._resume_dialling(Side.ORIGINATION, now)
-        losers: list[Action] = [
-            Release(one.leg_id, release.ANSWERED_ELSEWHERE) for one in call.pending(Side.ORIGINATION)
-        ]
-        if term is None and not any(leg.side is Side.TERMINATION for leg in call.legs):
-            if now - orig.answered_at > self._ring_timeout_s(Side.TERMINATION):
-                return [*losers, *self._end(release.ENGINE_RESTARTED, "system", now)]
-            return [*losers, Prepare(Side.TERMINATION)]
-        if term is None:
-            return [*losers, *self._resume_dialling(Side.TERMINATION, now)]
-        losers += [Release(one.leg_id, release.ANSWERED_ELSEWHERE) for one in call.pending(Side.TERMINATION)]
-        return [
-            *losers,
-            Ringback(on=False),
-            StartTimer(Timer.MAX_DURATION, (call.joined_at or now) + self._plan.max_duration_s),
-            *self.order_stored(now),
-        ]
-
-    def _resume_dialling(self, side: Side, now: float) -> list[Action]:
-        pending = self.call.pending(side)
-        if not pending or (side is Side.ORIGINATION and self.call.pending(Side.TERMINATION)):
-            return self._end(self._side_cause(side), side.value, now)
-        deadline = min(leg.invited_at for leg in pending) + self._ring_timeout_s(side)
-        return [StartTimer(RING_TIMER[side], deadline)]
+            return self._end(delete_cause(self.call), "system", now)
+        if call.joined_at:
+            ringing = self._transfer.legs if self._transfer else []
+            longest = StartTimer(Timer.MAX_DURATION, call.joined_at + self._plan.max_duration_s)
+            return [*resume_joined(call, ringing), longest, *self.order_stored(now)]
+        return resume_dialling(call, now, end=self._end, ring_timeout_s=self._ring_timeout_s)
 
     # --- the end, from wherever it comes ------------------------------------------------------------------------------
 
@@ -333,14 +345,18 @@ class Controller:
             return []
         if self._ending is None:
             self._ending = (cause, ended_by)
-        releases: list[Action] = [Ringback(on=False)] if self._hears_ringback() else []
+        releases: list[Action] = []
+        if transfer := self._transfer:
+            releases.append(Ringback(transfer.side.other, on=False))
+        elif self._hears_ringback():
+            releases.append(Ringback(Side.ORIGINATION, on=False))
         for leg in self.call.legs:
             if leg.state is LegState.RELEASED:
                 continue
-            leg_cause = self._leg_cause(leg, cause, ended_by)
-            releases.append(Release(leg.leg_id, leg_cause))
+            why = leg_cause(self.call, leg, cause, ended_by)
+            releases.append(Release(leg.leg_id, why))
             if leg.state is LegState.ANSWERED:
-                self._record(LegReleased(leg.leg_id, leg_cause, now))
+                self._record(LegReleased(leg.leg_id, why, now))
         return [*releases, *self._settle(now)]
 
     def _settle(self, now: float) -> list[Action]:
@@ -355,38 +371,23 @@ class Controller:
         self._record(CallEnded(cause, ended_by, now))
         return [*(StopTimer(timer) for timer in Timer), *self._flush(), Finish()]
 
-    def _leg_cause(self, leg: Leg, cause: ReleaseCause, ended_by: str) -> ReleaseCause:
-        if ended_by in ("system", leg.side.value):
-            return cause
-        if leg.side is Side.TERMINATION and not self.call.joined_at:
-            return release.CALLER_GAVE_UP
-        return release.OTHER_LEG_ENDED
-
-    def _side_cause(self, side: Side) -> ReleaseCause:
-        legs = [leg for leg in self.call.legs if leg.side is side and leg.cause is not None]
-        causes = [leg.cause for leg in legs if leg.cause is not None]
-        if not causes:
-            return release.ENGINE_RESTARTED
-        if any(leg.answered_at for leg in legs):
-            was_up = next(leg.cause for leg in legs if leg.answered_at)
-            return was_up if was_up and self.call.joined_at else release.CALLER_GAVE_UP
-        ranked = [cause for cause in causes if cause.result in CAUSE_RANK]
-        return min(ranked, key=lambda cause: CAUSE_RANK.index(cause.result), default=causes[-1])
-
-    def _ring_cause(self, side: Side) -> ReleaseCause:
-        """Return why a side whose ring time ran out was not answered: it rang, or refused, or nobody is there."""
-        legs = [leg for leg in self.call.legs if leg.side is side]
-        if any(leg.ringing_at for leg in legs):
-            return release.RING_TIMEOUT
-        return self._side_cause(side) if any(leg.cause for leg in legs) else release.NEVER_RANG
-
-    def _delete_cause(self) -> ReleaseCause:
-        return release.DELETED_WHILE_UP if self.call.joined_at else release.DELETED
-
     def _hears_ringback(self) -> bool:
         return self.call.answered(Side.ORIGINATION) is not None and not self.call.joined_at
 
     # --- small things -------------------------------------------------------------------------------------------------
+
+    @property
+    def _transfer(self) -> Transfer | None:
+        """The transfer that is under way."""
+        order = self.call.order
+        if order is None or order.kind is not OrderKind.TRANSFER:
+            return None
+        return Transfer(self._story, order, end=self._end)
+
+    def _transfer_of(self, leg: Leg) -> Transfer | None:
+        """The transfer that is under way, if `leg` was rung for it and the call goes on."""
+        transfer = None if self._ending else self._transfer
+        return transfer if transfer is not None and leg in transfer.legs else None
 
     def _claim(self, now: float) -> None:
         self._record(CallClaimed(self.node, self.call.generation + 1, now))

@@ -19,10 +19,11 @@ from collections.abc import Iterator
 from ringbridge.calls.actions import Action, Arrange
 from ringbridge.calls.ports import Arranged
 from ringbridge.calls.story import Story
-from ringbridge.model.call import Call, Leg, LegState, Order, OrderKind, Side
+from ringbridge.model.call import Call, Leg, LegState, Side
 from ringbridge.model.errors import CallError, Refusal
 from ringbridge.model.events import Flow, HoldOrdered, LegUpdated, OrderDone
 from ringbridge.model.ids import LegId
+from ringbridge.model.orders import Order, OrderKind
 
 HELD = {OrderKind.HOLD: (Flow.MUSIC, Flow.SILENT), OrderKind.UNHOLD: (Flow.TALK, Flow.TALK)}
 """What the other party has in the end, and what the asker has."""
@@ -45,15 +46,13 @@ def asking_leg(call: Call, name: str) -> LegId:
     for leg in call.legs:
         if name == leg.sip_call_id:
             return leg.leg_id
-    mine = call.plan.origination_user if call.plan else ""
-    up = [call.answered(side) for side in Side]
-    theirs = [leg for leg in up if leg is not None and leg.target.user == call.user]
-    first = call.answered(Side.ORIGINATION)
-    if mine not in ("", call.user) and theirs:
-        return theirs[0].leg_id
+    legs = [leg for leg in call.legs if leg.answered_at and not leg.transfer]
+    first = next((leg for leg in legs if leg.side is Side.ORIGINATION), None)
     if first is None:
         raise conflict("call-not-connected", f"the call is {call.state.value}: both parties have to be connected first")
-    return first.leg_id
+    mine = call.plan.origination_user if call.plan else ""
+    second = next((leg for leg in legs if leg.side is Side.TERMINATION and leg.target.user == call.user), None)
+    return second.leg_id if second is not None and mine not in ("", call.user) else first.leg_id
 
 
 def check_up(call: Call, leg_id: LegId) -> tuple[Leg, Leg]:
@@ -107,19 +106,24 @@ def proceed(story: Story, order: Order, now: float) -> list[Action]:
     return story.flush()
 
 
-def on_arranged(story: Story, signal: Arranged, now: float) -> list[Action]:
-    """Go on by what a leg said to its offer."""
+def take_arranged(story: Story, signal: Arranged, now: float) -> bool:
+    """Note what a leg took; false: the leg is not up any more, so nothing follows from it."""
     leg = story.call.leg(signal.leg_id)
-    order = story.call.order
     if leg is None or leg.state is not LegState.ANSWERED:
-        return []
+        return False
     if signal.cause is None:
         story.record(LegUpdated(leg.leg_id, signal.dialog, now, signal.held, signal.flow))
-    if order is None or order.kind not in HELD:
+    return True
+
+
+def go_on(story: Story, signal: Arranged, now: float) -> list[Action]:
+    """Go on with a hold or its end by what a leg said to its offer, which `take_arranged` has noted."""
+    order = story.call.order
+    if order is None:
         return story.flush()
     if signal.cause is None:
         return [*story.flush(), *proceed(story, order, now)]
-    still_holds = order.kind is OrderKind.HOLD and leg.leg_id == order.leg_id
+    still_holds = order.kind is OrderKind.HOLD and signal.leg_id == order.leg_id
     story.record(OrderDone(now, None if still_holds else signal.cause))
     return story.flush()
 

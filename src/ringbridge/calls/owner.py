@@ -11,14 +11,14 @@ from ringbridge.calls.commands import (
     Command,
     CommandAnswer,
     EndCommand,
-    HoldCommand,
+    OrderCommand,
     Refused,
     decode_command,
     encode_answer,
 )
 from ringbridge.calls.outbox import Outbox
 from ringbridge.calls.ports import Bus, CallEngine, Claimable, Clock, LegSignal, Store
-from ringbridge.calls.run import Begin, CallRun, EndRequest, HoldRequest, Stop
+from ringbridge.calls.run import Begin, CallRun, EndRequest, OrderRequest, Stop
 from ringbridge.model.call import Call, fold
 from ringbridge.model.errors import CallError, Conflict
 from ringbridge.model.ids import NodeId, SessionId
@@ -144,7 +144,7 @@ class Owner:
             run.put(signal)
 
     async def _on_command(self, payload: bytes) -> bytes:
-        command = decode_command.decode(payload)
+        command = decode_command(payload)
         run = self._names.get((command.domain, command.call_id))
         if run is None:
             return encode_answer(CommandAnswer(running=False))
@@ -159,11 +159,11 @@ class Owner:
         return encode_answer(CommandAnswer(running=True))
 
 
-def _request(command: Command, stored: asyncio.Future[None]) -> EndRequest | HoldRequest:
+def _request(command: Command, stored: asyncio.Future[None]) -> EndRequest | OrderRequest:
     match command:
         case EndCommand():
             return EndRequest(command.by, stored)
-        case HoldCommand():
-            return HoldRequest(command.name, command.on, command.by, stored)
+        case OrderCommand():
+            return OrderRequest(command.wish, stored)
         case _:
             assert_never(command)

@@ -10,10 +10,10 @@ from ringbridge.calls.found import Found
 from ringbridge.calls.ports import Bus, Clock, Ids, Store
 from ringbridge.calls.targets import Resolver
 from ringbridge.model.access import Principal
-from ringbridge.model.call import Call, CallState, fold
+from ringbridge.model.call import Call, CallState, Leg, fold
 from ringbridge.model.directory import Domain, User
 from ringbridge.model.errors import CallError, Conflict, Fault, Refusal, invalid
-from ringbridge.model.events import CallerId, CallPlan, CallRequest, CallRequested, Person
+from ringbridge.model.events import CallerId, CallPlan, CallRequest, CallRequested, Person, TransferPlan
 from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId, UserName
 from ringbridge.model.numbers import plain_number, same_number
 
@@ -159,6 +159,45 @@ class Placer:
             termination_person=_person(term.user),
             reseller=domain.reseller,
         )
+
+    async def plan_transfer(self, call: Call, to: str, remaining: Leg) -> TransferPlan:
+        """Return who takes the place of whoever transfers `call` to the party `to`; `remaining` stays in it.
+
+        Whom the call's user may not call they may not transfer to either.
+
+        Raises:
+            CallError: refused, nothing is stored.
+        """
+        domain = await self._store.domain(call.domain)
+        user = await self._store.user(call.domain, call.user)
+        if domain is None or user is None:
+            raise CallError(Refusal.NOT_FOUND, "no-such-user", f"no user {call.user} in domain {call.domain}")
+        term = await Resolver(self._store, domain, user, at=self._clock.now()).termination(to, "call")
+        if isinstance(term, Fault):
+            raise _refused([term])
+        shown = await self._caller_id_of(remaining, domain, user, outside=term.leaves_domain)
+        return TransferPlan(
+            targets=term.targets,
+            caller_id=_as_shown(shown, term),
+            dialled=term.dialled,
+            ring_timeout_s=_ring_timeout_s(term, self._settings),
+            match_uri=term.pattern,
+            person=_person(term.user),
+        )
+
+    async def _caller_id_of(self, leg: Leg, domain: Domain, user: User, *, outside: bool) -> CallerId:
+        """Return what is shown of a party that is transferred: as if it called itself.
+
+        A number outside is shown to phones of the own domain only; to carriers it is nobody's here to show, and the
+        transferring user's own is.
+        """
+        party = await self._store.user(domain.domain, leg.target.user) if leg.target.user else None
+        if party is not None:
+            return await self._caller_id("", "caller-id-number", domain, party, [])
+        number = plain_number(leg.target.label)
+        if number is None or (outside and not await self._may_show(number, domain, user)):
+            return await self._caller_id("", "caller-id-number", domain, user, [])
+        return CallerId(number)
 
     async def _caller_id(
         self, text: str, field: str, domain: Domain, user: User, faults: list[Fault], *, any_number: bool = False

@@ -224,6 +224,8 @@ class LegOrder(msgspec.Struct, frozen=True):
     domain: DomainName
     auto_answer: bool = False
     added_header: tuple[str, str] | None = None
+    transfer: int = 0
+    """Which transfer of the call it is of; 0: it is of the call as it was requested."""
     learn: tuple[Side, ...] = ()
     """Sides of the whole call whose media address is learned from packets (`Target.nat`)."""
 
@@ -307,8 +309,8 @@ class CallEngine(Protocol):
     async def prepare(self, orders: Sequence[LegOrder]) -> list[PreparedLeg]:
         """Fix the INVITEs of one side of one call and take a media session; nothing leaves yet.
 
-        All orders are of one session and one side. A termination is offered the codecs that the answered origination
-        took.
+        All orders are of one session and one side. A leg is offered the codecs that the answered leg of the other side
+        took, if there is one.
 
         Raises:
             CallError: no leg can be prepared (the relay is away, an address does not resolve).
@@ -330,8 +332,15 @@ class CallEngine(Protocol):
         """
         ...
 
-    def ringback(self, session_id: SessionId, *, on: bool) -> None:
-        """Let the answered origination hear ringback from the relay, or stop it."""
+    def ringback(self, session_id: SessionId, side: Side, *, on: bool) -> None:
+        """Let the answered leg of a side hear ringback from the relay, or stop it."""
+        ...
+
+    def attach(self, session_id: SessionId, leg_id: LegId) -> None:
+        """Let an answered leg be the one that its side hears and speaks with: after a transfer, or one that failed.
+
+        Of several answered legs of a side the first is attached by itself.
+        """
         ...
 
     def arrange(self, session_id: SessionId, leg_id: LegId, flow: Flow) -> None:

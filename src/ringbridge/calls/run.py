@@ -13,6 +13,7 @@ import structlog
 from ringbridge.calls.actions import (
     Action,
     Arrange,
+    Attach,
     Finish,
     Invite,
     Prepare,
@@ -23,13 +24,15 @@ from ringbridge.calls.actions import (
     StopTimer,
     Timer,
 )
+from ringbridge.calls.commands import Wish
 from ringbridge.calls.controller import Controller
+from ringbridge.calls.orders import leg_orders
 from ringbridge.calls.outbox import Outbox
-from ringbridge.calls.ports import CallEngine, Clock, LegOrder, LegSignal
+from ringbridge.calls.ports import CallEngine, Clock, LegSignal
 from ringbridge.model.call import Call, Side, side_of
 from ringbridge.model.errors import CallError, Conflict
-from ringbridge.model.events import CallEvent, CallPlan, HoldOrdered, LegAnswered
-from ringbridge.model.ids import LegId, NodeId
+from ringbridge.model.events import CallEvent, HoldOrdered, LegAnswered, TransferOrdered
+from ringbridge.model.ids import NodeId
 from ringbridge.model.release import INTERNAL_ERROR, ReleaseCause, Result
 
 log = structlog.get_logger()
@@ -42,12 +45,10 @@ class EndRequest(msgspec.Struct, frozen=True):
     stored: asyncio.Future[None]
 
 
-class HoldRequest(msgspec.Struct, frozen=True):
-    """Hold or unhold reached the owner; `stored` is set when the order is durable, or failed when it is refused."""
+class OrderRequest(msgspec.Struct, frozen=True):
+    """An order reached the owner; `stored` is set when it is durable, or failed when it is refused."""
 
-    name: str
-    on: bool
-    by: str
+    wish: Wish
     stored: asyncio.Future[None]
 
 
@@ -69,7 +70,7 @@ class Begin(msgspec.Struct, frozen=True):
     resumed: bool
 
 
-Input: TypeAlias = Begin | LegSignal | Timer | EndRequest | HoldRequest | OrderStored | Stop | Deposed
+Input: TypeAlias = Begin | LegSignal | Timer | EndRequest | OrderRequest | OrderStored | Stop | Deposed
 
 
 class CallRun:
@@ -138,7 +139,7 @@ class CallRun:
                 actions = self._controller.request_end(item.by, now)
                 self._tell_when_stored(item.stored)
                 return actions
-            case HoldRequest():
+            case OrderRequest():
                 return self._take_order(item, now)
             case OrderStored():
                 return self._controller.order_stored(now)
@@ -149,9 +150,9 @@ class CallRun:
             case _:
                 return self._controller.on_signal(item, now)
 
-    def _take_order(self, item: HoldRequest, now: float) -> list[Action]:
+    def _take_order(self, item: OrderRequest, now: float) -> list[Action]:
         try:
-            actions = self._controller.order_hold(item.name, on=item.on, by=item.by, now=now)
+            actions = self._controller.order(item.wish, now)
         except CallError as refused:
             if not item.stored.done():
                 item.stored.set_exception(refused)
@@ -205,12 +206,14 @@ class CallRun:
                 case _:
                     self._do(action)
 
-    def _do(self, action: Release | Ringback | Arrange | StartTimer | StopTimer) -> None:
+    def _do(self, action: Release | Ringback | Attach | Arrange | StartTimer | StopTimer) -> None:
         match action:
             case Release():
                 self._engine.release(self.session_id, action.leg_id, action.cause)
             case Ringback():
-                self._engine.ringback(self.session_id, on=action.on)
+                self._engine.ringback(self.session_id, action.side, on=action.on)
+            case Attach():
+                self._engine.attach(self.session_id, action.leg_id)
             case Arrange():
                 self._engine.arrange(self.session_id, action.leg_id, action.flow)
             case StartTimer() | StopTimer():
@@ -222,7 +225,7 @@ class CallRun:
         for event in events:
             if isinstance(event, LegAnswered):
                 self._engine.acknowledge(self.session_id, event.leg_id)
-            elif isinstance(event, HoldOrdered):
+            elif isinstance(event, HoldOrdered | TransferOrdered):
                 self.put(OrderStored())
 
     async def _store(self, action: Publish) -> None:
@@ -232,7 +235,7 @@ class CallRun:
 
     async def _prepare(self, side: Side) -> None:
         try:
-            legs = await self._engine.prepare(self._orders(side))
+            legs = await self._engine.prepare(leg_orders(self._controller.call, side))
         except CallError as refused:
             log.warning("leg_not_prepared", call_id=self.call_id, side=side.value, reason=refused.code)
             cause = ReleaseCause(Result.FAILED, refused.code)
@@ -240,27 +243,6 @@ class CallRun:
         else:
             actions = self._controller.prepared(side, legs, self._clock.now())
         await self._perform(actions)
-
-    def _orders(self, side: Side) -> list[LegOrder]:
-        call = self._controller.call
-        plan = _plan_of(call)
-        first = side is Side.ORIGINATION
-        prefix = "o" if first else "t"
-        sides = {Side.ORIGINATION: plan.origination, Side.TERMINATION: plan.termination}
-        learn = tuple(one for one, targets in sides.items() if any(target.nat for target in targets))
-        return [
-            LegOrder(
-                session_id=call.session_id,
-                leg_id=LegId(f"{prefix}{number}"),
-                target=target,
-                caller_id=plan.origination_caller_id if first else plan.termination_caller_id,
-                domain=call.domain,
-                auto_answer=plan.auto_answer and first,
-                added_header=None if first else plan.added_header,
-                learn=learn,
-            )
-            for number, target in enumerate(plan.origination if first else plan.termination, start=1)
-        ]
 
     def _set_timer(self, action: StartTimer | StopTimer) -> None:
         if handle := self._timers.pop(action.timer, None):
@@ -297,7 +279,7 @@ class CallRun:
             item = self._inputs.get_nowait()
             if isinstance(item, EndRequest):
                 _answer(item.stored, stored=self._finished and not self._outbox.deposed)
-            elif isinstance(item, HoldRequest):
+            elif isinstance(item, OrderRequest):
                 _answer(item.stored, stored=False)
         self._outbox.abandon()
         await self._engine.close(self.session_id)
@@ -311,9 +293,3 @@ def _answer(told: asyncio.Future[None], *, stored: bool) -> None:
         told.set_result(None)
     else:
         told.set_exception(Conflict("the wish could not be stored by this engine"))
-
-
-def _plan_of(call: Call) -> CallPlan:
-    if call.plan is None:
-        raise ValueError("a call without a plan cannot be run")
-    return call.plan

@@ -16,6 +16,7 @@ from enum import IntEnum
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ringbridge.model.call import Side
 
@@ -41,6 +42,12 @@ class RelaySession(Struct, frozen=True):
     def port(self, side: Side) -> int:
         """Return the relay's port for the leg on `side`."""
         return self.orig_port if side is Side.ORIGINATION else self.term_port
+
+    def learning(self, side: Side, *, on: bool) -> RelaySession:
+        """Return it with the address of the leg on `side` learned from packets, or not."""
+        if (side in self.learn) is on:
+            return self
+        return replace(self, learn=tuple(one for one in Side if (on if one is side else one in self.learn)))
 
 
 class Ports(Struct, frozen=True):

@@ -42,14 +42,13 @@ from ringbridge.model.events import (
     LegUpdated,
     OrderDone,
     Target,
+    TransferOrdered,
 )
 from ringbridge.model.ids import CallId, DomainName, LegId, NodeId, SessionId, UserName
+from ringbridge.model.orders import Order, after_event
 from ringbridge.model.release import ReleaseCause
 
 replace = msgspec.structs.replace
-
-MOST_ORDERS = 50
-"""How many orders a call remembers; who toggles hold for hours is told of the last ones."""
 
 
 class CallState(StrEnum):
@@ -110,6 +109,8 @@ class Leg(msgspec.Struct, frozen=True, omit_defaults=True):
     released_at: float = 0.0
     codec: str = ""
     remote_media: str = ""
+    transfer: int = 0
+    """Which transfer it is of; 0: it is of the call as it was requested."""
     held: bool = False
     """Its party put us on hold at its phone."""
     flow: Flow = Flow.TALK
@@ -118,26 +119,6 @@ class Leg(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def side(self) -> Side:
         return side_of(self.leg_id)
-
-
-class OrderKind(StrEnum):
-    """What can be asked of a call that is up."""
-
-    HOLD = "hold"
-    UNHOLD = "unhold"
-
-
-class Order(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What somebody asked of a call by the API, for the party of `leg_id`, and what became of it."""
-
-    kind: OrderKind
-    leg_id: LegId
-    by: str
-    at: float
-    ended_at: float = 0.0
-    """0 while it is under way."""
-    cause: ReleaseCause | None = None
-    """Why it was not carried out."""
 
 
 class Call(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -165,6 +146,8 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True):
     release: ReleaseCause | None = None
     orders: tuple[Order, ...] = ()
     """Oldest first, at most `MOST_ORDERS`; only the last can be under way."""
+    transfers: int = 0
+    """How many have been ordered."""
     end_requested_by: str = ""
     ending: ReleaseCause | None = None
     """Why it is being ended, while legs are still being cancelled."""
@@ -193,6 +176,10 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True):
             if leg.state is LegState.ANSWERED and leg.side is side:
                 return leg
         return None
+
+    def of_transfer(self, number: int) -> list[Leg]:
+        """Return the legs that were rung for a transfer."""
+        return [leg for leg in self.legs if leg.transfer == number]
 
     def pending(self, side: Side) -> list[Leg]:
         """Return the legs of `side` whose INVITE has no final response yet."""
@@ -228,6 +215,8 @@ def _answered(call: Call, event: LegAnswered) -> Call:
         acked_at=event.acked_at,
         remote_media=event.remote_media,
     )
+    if leg.transfer:
+        return _with_leg(call, leg)
     if leg.side is Side.ORIGINATION:
         return _with_leg(call, leg, state=CallState.ORIG_ANSWERED)
     return _with_leg(call, leg, state=CallState.CONNECTED, joined_at=event.at)
@@ -242,13 +231,17 @@ def _updated(call: Call, event: LegUpdated) -> Call:
     leg = call.leg(event.leg_id)
     if leg is None or leg.state is LegState.RELEASED:
         return call
-    call = _with_leg(call, replace(leg, dialog=event.dialog, held=event.held, flow=event.flow))
+    return _held_or_not(_with_leg(call, replace(leg, dialog=event.dialog, held=event.held, flow=event.flow)), event.at)
+
+
+def _held_or_not(call: Call, at: float) -> Call:
+    """Return the call as on hold or not, by the legs that are up."""
     up = [one for one in call.legs if one.state is LegState.ANSWERED]
     held = any(one.held or one.flow is not Flow.TALK for one in up)
     if held and call.state is CallState.CONNECTED:
-        return replace(call, state=CallState.HELD, held_since=event.at)
+        return replace(call, state=CallState.HELD, held_since=at)
     if not held and call.state is CallState.HELD:
-        return replace(call, state=CallState.CONNECTED, held_s=_held_until(call, event.at), held_since=0.0)
+        return replace(call, state=CallState.CONNECTED, held_s=_held_until(call, at), held_since=0.0)
     return call
 
 
@@ -256,7 +249,9 @@ def _released(call: Call, event: LegReleased) -> Call:
     leg = call.leg(event.leg_id)
     if leg is None or leg.state is LegState.RELEASED:
         return call
-    return _with_leg(call, replace(leg, state=LegState.RELEASED, released_at=event.at, cause=event.cause, dialog=b""))
+    call = _with_leg(call, replace(leg, state=LegState.RELEASED, released_at=event.at, cause=event.cause, dialog=b""))
+    # Whoever has taken its place holds nobody.
+    return call if call.answered(leg.side) is None else _held_or_not(call, event.at)
 
 
 def _leg_changed(call: Call, event: LegRinging | LegAnswered | LegUpdated | LegReleased) -> Call:
@@ -269,18 +264,6 @@ def _leg_changed(call: Call, event: LegRinging | LegAnswered | LegUpdated | LegR
             return _updated(call, event)
         case LegReleased():
             return _released(call, event)
-
-
-def _order_changed(call: Call, event: HoldOrdered | OrderDone) -> Call:
-    match event:
-        case HoldOrdered():
-            kind = OrderKind.HOLD if event.on else OrderKind.UNHOLD
-            order = Order(kind, event.leg_id, event.by, event.at)
-            return replace(call, orders=(*call.orders, order)[-MOST_ORDERS:])
-        case OrderDone():
-            if call.order is None:
-                return call
-            return replace(call, orders=(*call.orders[:-1], replace(call.order, ended_at=event.at, cause=event.cause)))
 
 
 def _ending(call: Call, event: CallEnding) -> Call:
@@ -359,12 +342,14 @@ def _go_on(call: Call, event: CallEvent) -> Call:
                 sip_call_id=event.sip_call_id,
                 dialog=event.dialog,
                 invited_at=event.at,
+                transfer=event.transfer,
             )
             return replace(call, legs=(*call.legs, leg))
         case LegRinging() | LegAnswered() | LegUpdated() | LegReleased():
             return _leg_changed(call, event)
-        case HoldOrdered() | OrderDone():
-            return _order_changed(call, event)
+        case HoldOrdered() | TransferOrdered() | OrderDone():
+            orders = after_event(call.orders, event, transfers=call.transfers)
+            return replace(call, orders=orders, transfers=call.transfers + isinstance(event, TransferOrdered))
         case EndRequested():
             return replace(call, end_requested_by=event.by)
         case CallEnding():

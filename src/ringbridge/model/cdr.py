@@ -6,7 +6,8 @@ from enum import IntEnum
 
 import msgspec
 
-from ringbridge.model.call import Call, CallState, Leg, Side
+from ringbridge.model.call import Call, CallState, Side
+from ringbridge.model.parties import parties
 from ringbridge.model.release import REASON_PHRASES, RING_TIMEOUT, ReleaseCause, Result
 
 
@@ -85,6 +86,14 @@ class Cdr(msgspec.Struct, frozen=True, array_like=True):
     """Name of the second leg's user."""
     term_site: str = ""
     term_department: str = ""
+    through_user: str = ""
+    """Who transferred the call, and has left it."""
+    through_uri: str = ""
+    through_caller_id: str = ""
+    """Shown by whoever transferred it, before."""
+    through_sip_call_id: str = ""
+    through_action: str = ""
+    """`transfer`, where there was one."""
 
     @property
     def caller(self) -> str:
@@ -114,7 +123,7 @@ class Party(msgspec.Struct, frozen=True):
 
 
 def parties_of(cdr: Cdr) -> list[Party]:
-    """Return the users in whose history `cdr` belongs: whoever made the call, spoke on its first leg, or was rung.
+    """Return the users in whose history `cdr` belongs: who made it, spoke on its first leg, was rung, transferred it.
 
     A second leg that was never rung knows nothing of the call, and its user is not told of it.
     """
@@ -124,6 +133,8 @@ def parties_of(cdr: Cdr) -> list[Party]:
         found[cdr.term_domain or cdr.domain, cdr.term_user] = answered
     if cdr.orig_user:
         found[cdr.orig_domain or cdr.domain, cdr.orig_user] = Direction.OUTBOUND
+    if cdr.through_user:
+        found.setdefault((cdr.domain, cdr.through_user), Direction.INBOUND)
     found[cdr.domain, cdr.user] = Direction.OUTBOUND
     return [Party(domain, user, direction) for (domain, user), direction in found.items()]
 
@@ -136,14 +147,6 @@ def user_part(uri: str) -> str:
 def host_part(uri: str) -> str:
     """Return the host part of a SIP URI, with its port."""
     return uri.rpartition("@")[2]
-
-
-def _leg_for(call: Call, side: Side) -> Leg | None:
-    """Return the leg that speaks for a side: the one that answered, else the last that was rung."""
-    legs = [leg for leg in call.legs if leg.side is side]
-    answered = [leg for leg in legs if leg.answered_at]
-    chosen = answered or legs
-    return chosen[-1] if chosen else None
 
 
 def disconnect_reason_text(cause: ReleaseCause, ended_by: str) -> str:
@@ -168,10 +171,10 @@ def cdr_of(call: Call) -> Cdr:
     """
     if call.state is not CallState.ENDED or call.release is None or call.plan is None:
         raise ValueError(f"a call in state {call.state.value} has no CDR yet")
-    orig, term = _leg_for(call, Side.ORIGINATION), _leg_for(call, Side.TERMINATION)
-    plan = call.plan
-    orig_target = orig.target if orig else plan.origination[0]
-    term_target = term.target if term else plan.termination[0]
+    plan, between = call.plan, parties(call)
+    orig, term, through = between.orig, between.term, between.through
+    orig_target = between.orig_target or plan.origination[0]
+    term_target = between.term_target or plan.termination[0]
     return Cdr(
         id=call.session_id,
         domain=call.domain,
@@ -181,28 +184,28 @@ def cdr_of(call: Call) -> Cdr:
         ringing_at=min(
             (leg.ringing_at for leg in call.legs if leg.side is Side.TERMINATION and leg.ringing_at), default=0
         ),
-        orig_answered_at=orig.answered_at if orig else 0.0,
+        orig_answered_at=_first_answered(call),
         answered_at=call.joined_at,
         ended_at=call.ended_at,
         talking_s=max(0.0, call.ended_at - call.joined_at) if call.joined_at else 0.0,
         total_s=max(0.0, call.ended_at - call.requested_at),
         held_s=call.held_s,
         cause=call.release,
-        ended_by=call.ended_by,
-        disconnect_reason_text=disconnect_reason_text(call.release, call.ended_by),
+        ended_by=between.ended_by,
+        disconnect_reason_text=disconnect_reason_text(call.release, between.ended_by),
         orig_user=orig_target.user,
         orig_uri=orig_target.to_uri,
-        orig_caller_id=plan.origination_caller_id.number,
+        orig_caller_id=between.shown_to_orig.number,
         orig_sip_call_id=orig.sip_call_id if orig else "",
         term_user=term_target.user,
         term_uri=term_target.to_uri,
-        term_caller_id=plan.termination_caller_id.number,
+        term_caller_id=between.shown_to_term.number,
         term_sip_call_id=term.sip_call_id if term else "",
-        dialled=plan.dialled,
+        dialled=between.dialled,
         codec=term.codec if term and term.codec else (orig.codec if orig else ""),
         node=call.owner,
         orig_domain=orig_target.domain,
-        orig_name=plan.termination_caller_id.name,
+        orig_name=between.shown_to_term.name,
         orig_host=orig_target.host,
         orig_media=orig.remote_media if orig else "",
         orig_connection=orig_target.connection,
@@ -212,11 +215,20 @@ def cdr_of(call: Call) -> Cdr:
         term_connection=term_target.connection,
         asked=call.request.call_term_user if call.request else plan.dialled,
         application=call.request.dial_rule_application if call.request else "",
-        match_uri=plan.match_uri,
+        match_uri=between.match_uri,
         reseller=plan.reseller,
-        orig_site=plan.origination_person.site,
-        orig_department=plan.origination_person.department,
-        term_name=plan.termination_person.name,
-        term_site=plan.termination_person.site,
-        term_department=plan.termination_person.department,
+        orig_site=between.orig_person.site,
+        orig_department=between.orig_person.department,
+        term_name=between.term_person.name,
+        term_site=between.term_person.site,
+        term_department=between.term_person.department,
+        through_user=through.target.user if through else "",
+        through_uri=through.target.to_uri if through else "",
+        through_caller_id=plan.termination_caller_id.number if through else "",
+        through_sip_call_id=through.sip_call_id if through else "",
+        through_action="transfer" if through else "",
     )
+
+
+def _first_answered(call: Call) -> float:
+    return min((leg.answered_at for leg in call.legs if leg.side is Side.ORIGINATION and leg.answered_at), default=0.0)

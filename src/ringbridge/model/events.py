@@ -98,6 +98,20 @@ class CallPlan(msgspec.Struct, frozen=True):
     """The domain's, when the call was made."""
 
 
+class TransferPlan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who takes the place of whoever transfers a call, decided before anything rings."""
+
+    targets: tuple[Target, ...]
+    caller_id: CallerId
+    """Shown to them: who remains in the call."""
+    dialled: str
+    """`call-term-user` after translation."""
+    ring_timeout_s: float = 60.0
+    match_uri: str = ""
+    """The dial rule's pattern that chose them."""
+    person: Person = Person()
+
+
 class CallRequest(msgspec.Struct, frozen=True, rename="kebab"):
     """The request as asked, after `~` and defaults: what a replay is compared with (contract §3).
 
@@ -157,6 +171,8 @@ class LegInvited(msgspec.Struct, frozen=True, tag="leg-invited"):
     sip_call_id: str
     dialog: bytes
     at: float
+    transfer: int = 0
+    """Which transfer of the call it is of, counted from 1; 0: it is of the call as it was requested."""
 
 
 class LegRinging(msgspec.Struct, frozen=True, tag="leg-ringing"):
@@ -209,6 +225,15 @@ class HoldOrdered(msgspec.Struct, frozen=True, tag="hold-ordered"):
     at: float
 
 
+class TransferOrdered(msgspec.Struct, frozen=True, tag="transfer-ordered"):
+    """Somebody asked by the API that another party take the place of `leg_id`. Stored before anybody is dialled."""
+
+    leg_id: LegId
+    plan: TransferPlan
+    by: str
+    at: float
+
+
 class OrderDone(msgspec.Struct, frozen=True, tag="order-done"):
     """The last order was carried out; or it was not, and `cause` says why."""
 
@@ -249,6 +274,7 @@ CallEvent: TypeAlias = (
     | LegUpdated
     | LegReleased
     | HoldOrdered
+    | TransferOrdered
     | OrderDone
     | EndRequested
     | CallEnding

@@ -6,7 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
-from ringbridge.model.call import Call, Leg, LegState, Order, side_of
+from ringbridge.model.call import Call, Leg, LegState, side_of
+from ringbridge.model.orders import Order
 from ringbridge.model.release import ReleaseCause
 
 

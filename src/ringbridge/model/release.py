@@ -36,10 +36,16 @@ class ReleaseCause(msgspec.Struct, frozen=True, rename="kebab"):
 HUNG_UP = ReleaseCause(Result.COMPLETED, "hung-up")
 """The leg's own party sent BYE."""
 OTHER_LEG_ENDED = ReleaseCause(Result.COMPLETED, "other-leg-ended")
+TRANSFERRED = ReleaseCause(Result.COMPLETED, "transferred")
+"""Its party has transferred the call, and somebody else has taken its place."""
+TRANSFER_FAILED = ReleaseCause(Result.COMPLETED, "transfer-failed")
+"""Nobody took the place of a party that had left; the other one had been connected before."""
 ANSWERED_ELSEWHERE = ReleaseCause(Result.CANCELLED, "answered-elsewhere")
 DELETED = ReleaseCause(Result.CANCELLED, "deleted")
 """DELETE before both were joined."""
 DELETED_WHILE_UP = ReleaseCause(Result.COMPLETED, "deleted")
+REJECTED = ReleaseCause(Result.REJECTED, "rejected")
+"""Rejected by the API on behalf of the party that was being rung."""
 CALLER_GAVE_UP = ReleaseCause(Result.CANCELLED, "origination-hung-up")
 """The first leg hung up while the second was still ringing."""
 RING_TIMEOUT = ReleaseCause(Result.NO_ANSWER, "ring-timeout")

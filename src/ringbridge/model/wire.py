@@ -234,7 +234,7 @@ def _fault(field: Field, value: object) -> Fault | None:
     return Fault(name, wrong[0], wrong[1], found=shown(value), allowed=allowed) if wrong else None
 
 
-def _checked(field: Field, value: object, faults: list[Fault]) -> str:
+def checked(field: Field, value: object, faults: list[Fault]) -> str:
     """Return the field's text, trimmed, or its default; a fault is added to `faults`."""
     blank = value is None or (not field.enum and isinstance(value, str) and not value.strip(" "))
     if blank:
@@ -267,7 +267,7 @@ def read_call_order(body: Mapping[str, object], *, domain: str, user: str, query
         if value is None and not field.required:
             texts[field.name] = field.default
         else:
-            texts[field.name] = _checked(field, value, faults)
+            texts[field.name] = checked(field, value, faults)
     orig = texts["call-orig-user"]
     request = CallRequest(
         domain=domain,
