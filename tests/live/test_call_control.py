@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
+from ringbridge.phone.settings import Behaviour
 from tests.live.node import Api, Node, document, node, user
-from tests.live.talkers import MUSIC, NOBODY, Talker, all_hung_up, talkers
+from tests.live.talkers import MUSIC, NOBODY, RINGS, Talker, all_hung_up, talkers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,7 +34,9 @@ class Stage:
 
     async def order(self, call_id: str, verb: str, **body: str) -> int:
         """PATCH; return the status."""
-        answer = await self.api.http.patch(f"{self.api.path}/{call_id}/{verb}", json=body)
+        answer = await self.api.http.patch(
+            f"{self.api.path}/{call_id}/{verb}", json={name.replace("_", "-"): value for name, value in body.items()}
+        )
         return answer.status_code
 
 
@@ -41,7 +44,8 @@ class Stage:
 async def stage() -> AsyncIterator[Stage]:
     directory = document(users=[user(name, name) for name in ("1001", "1002", "1003")])
     async with node(directory) as (one, api):
-        phones = (Talker(one, "1001", 1000), Talker(one, "1002", 1200), Talker(one, "1003", 1400))
+        slow = Behaviour(answer_after_s=1.5, tone_hz=1400)
+        phones = (Talker(one, "1001", 1000), Talker(one, "1002", 1200), Talker(one, "1003", 1400, behaviour=slow))
         async with talkers(one, *phones):
             yield Stage(one, api, *phones)
         assert one.faults() == []
@@ -75,3 +79,58 @@ async def test_the_second_leg_holds_by_its_own_name(stage: Stage) -> None:
     stage.ann.phone.hang_up()
     assert (await stage.api.cdr("held-by-bob"))["call-ended-by"] == "origination"
     await all_hung_up(stage.ann, stage.bob)
+
+
+async def test_a_transfer_joins_the_other_party_with_the_new_one(stage: Stage) -> None:
+    await stage.connected("passed-on")
+    assert await stage.order("passed-on", "transfer", call_term_user="1003") == 202
+    await stage.bob.hears(RINGS)
+    await stage.bob.hears(stage.cid)
+    await stage.cid.hears(stage.bob)
+    assert stage.ann.hung_up()
+    call = await stage.api.call("passed-on")
+    assert (call["call-state"], call["call-orig-user"], call["call-term-user"]) == ("connected", "1002", "1003")
+    stage.cid.phone.hang_up()
+    cdr = await stage.api.cdr("passed-on")
+    assert (cdr["call-orig-user"], cdr["call-term-user"]) == (1002, 1003)
+    assert (cdr["call-through-user"], cdr["call-through-action"]) == ("1001", "transfer")
+    assert cdr["call-disconnect-reason-text"] == "Term: Bye", "the one who came is the second party"
+    await all_hung_up(stage.ann, stage.bob, stage.cid)
+
+
+async def test_the_second_leg_is_transferred_from_hold(stage: Stage) -> None:
+    await stage.connected("passed-back")
+    name = (await stage.api.call("passed-back"))["call-term-call-id"]
+    assert await stage.order(name, "hold") == 202
+    await stage.ann.hears(MUSIC)
+    assert await stage.order(name, "transfer", call_term_user="1003") == 202
+    await stage.ann.hears(RINGS)
+    await stage.ann.hears(stage.cid)
+    await stage.cid.hears(stage.ann)
+    assert stage.bob.hung_up()
+    assert await stage.api.delete("passed-back") == 202
+    assert (await stage.api.cdr("passed-back"))["call-on-hold-duration-seconds"] >= 1
+    await all_hung_up(stage.ann, stage.bob, stage.cid)
+
+
+async def test_whoever_transfers_may_hang_up_at_once(stage: Stage) -> None:
+    await stage.connected("dropped")
+    assert await stage.order("dropped", "transfer", call_term_user="1003") == 202
+    stage.ann.phone.hang_up()
+    await stage.bob.hears(RINGS)
+    await stage.bob.hears(stage.cid)
+    assert await stage.api.delete("dropped") == 202
+    await all_hung_up(stage.ann, stage.bob, stage.cid)
+
+
+async def test_a_target_that_rejects_leaves_both_talking(stage: Stage) -> None:
+    await stage.connected("refused")
+    assert await stage.order("refused", "transfer", call_term_user="1003") == 202
+    await stage.bob.hears(RINGS)
+    assert await stage.order("refused", "reject") == 202
+    await stage.bob.hears(stage.ann)
+    await stage.ann.hears(stage.bob)
+    assert stage.cid.hung_up()
+    assert (await stage.api.call("refused"))["call-order"]["release-cause"]["reason"] == "rejected"
+    assert await stage.api.delete("refused") == 202
+    await all_hung_up(stage.ann, stage.bob, stage.cid)
