@@ -23,6 +23,7 @@ from ringbridge.api import (
     cdrs,
     connections,
     devices,
+    dial_plan_trials,
     dial_plans,
     directory,
     domains,
@@ -145,6 +146,7 @@ def all_operations(parts: ApiParts) -> list[Operation]:
         *dial_plans.operations(parts),
         *connections.operations(parts),
         *answer_rules.operations(parts),
+        *dial_plan_trials.operations(dial_plan_trials.TrialHandlers(parts)),
         *directory.operations(directory.DirectoryHandlers(parts)),
         *health.operations(health.HealthHandlers(parts)),
     ]

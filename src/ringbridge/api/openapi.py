@@ -199,7 +199,13 @@ def _operation(operation: Operation, schemas: _Schemas) -> Schema:
             {"name": name, "in": "path", "required": True} | PATH_FIELDS[name] for name in path_names(operation.path)
         ]
         + [
-            {"name": one.name, "in": where, "required": False, "description": one.description, "schema": one.schema}
+            {
+                "name": one.name,
+                "in": where,
+                "required": one.required,
+                "description": one.description,
+                "schema": one.schema,
+            }
             for where, fields in (("query", operation.query), ("header", operation.headers))
             for one in fields
         ],

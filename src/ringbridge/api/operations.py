@@ -55,6 +55,7 @@ class QueryField:
     name: str
     description: str
     schema: Schema
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import msgspec
 
 from ringbridge.calls.applications import Applications
+from ringbridge.calls.dial_plans import Tries, try_rules
 from ringbridge.calls.directory_ports import Directory
 from ringbridge.calls.found import Found, Resolved, device_target
-from ringbridge.model.dial_plan import Dialling, DialPlan, Tried, first_of
-from ringbridge.model.dial_rules import Match, rule_of, translate
+from ringbridge.model.dial_plan import Dialling
+from ringbridge.model.dial_rules import Match, translate
 from ringbridge.model.dial_times import local_time, zone_of
 from ringbridge.model.directory import Device, Domain, User
 from ringbridge.model.errors import Fault
@@ -27,7 +28,7 @@ class Resolver:
         self._domain = domain
         self._caller = caller
         self._at = at
-        self.tried: dict[str, list[Tried]] = {}
+        self.tries: dict[str, Tries] = {}
         """The dial rules that were tried, by the request's field that asked for them."""
 
     async def origination(self, text: str) -> Resolved:
@@ -124,10 +125,6 @@ class Resolver:
     async def _rule(self, party: Party, field: str, application: str) -> Match | None:
         """Return the dial rule that a call takes, of the plan or the one that a phone number stands for; or None."""
         domain = self._domain.domain
-        plan = await self._directory.dial_plan(domain, self._dial_plan())
-        number = await self._directory.phone_number(domain, party.name.removeprefix("+"))
-        if number is None and not len(plan):
-            return None
         zone = zone_of((self._caller.time_zone, self._domain.time_zone))
         call = Dialling(
             to_uri=f"sip:{party.name}@{domain}",
@@ -135,14 +132,9 @@ class Resolver:
             application=application,
             at=local_time(self._at, zone),
         )
-        tried = self.tried.setdefault(field, [])
-        for one in plan.tries(call):
-            tried.append(one)
-            if one.match is not None:
-                break
-        if number is not None:
-            tried += DialPlan([rule_of(number)]).tries(call)
-        return first_of((one.match for one in tried if one.match is not None), application)
+        tries = await try_rules(self._directory, domain=domain, plan=self._dial_plan(), number=party.name, call=call)
+        self.tries[field] = tries
+        return tries.match
 
     def _dial_plan(self) -> str:
         return self._caller.dial_plan or self._domain.dial_plan or self._domain.domain
