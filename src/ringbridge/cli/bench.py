@@ -20,15 +20,17 @@ class What(StrEnum):
     HELD = "held"
     POSTS = "posts"
     LATENCY = "latency"
+    DIALPLAN = "dialplan"
     ALL = "all"
 
 
 def bench(
-    what: Annotated[What, typer.Argument(help="calls, held, posts, latency, or all of them.")] = What.ALL,
+    what: Annotated[What, typer.Argument(help="calls, held, posts, latency, dialplan, or all of them.")] = What.ALL,
     *,
     rate: Annotated[float | None, typer.Option(help="Calls or requests a second.", min=1, max=20_000)] = None,
     seconds: Annotated[float, typer.Option(help="How long each load lasts.", min=1, max=600)] = 10.0,
     hold_s: Annotated[float, typer.Option(help="How long each call stays up.", min=0.1, max=600)] = 3.0,
+    rules: Annotated[int, typer.Option(help="Rules of a plan, for `dialplan`.", min=10, max=100_000)] = 10_000,
     calls: Annotated[int, typer.Option(help="Calls held at once, for `held`.", min=10, max=4000)] = 2000,
 ) -> None:
     """Measure calls a second, CPU and memory a call, and latencies; needs SIPp (apt-get install sip-tester).
@@ -49,6 +51,8 @@ def bench(
             uvloop.run(_posts(where / "posts", rate or 500.0, seconds, say))
         if what in (What.LATENCY, What.ALL):
             uvloop.run(_latency(where / "latency", 20.0 if what is What.ALL else rate or 20.0, seconds, say))
+        if what in (What.DIALPLAN, What.ALL):
+            uvloop.run(_dial_plans(where / "dialplan", rules, say))
 
 
 async def _calls(folder: Path, rate: float, seconds: float, hold_s: float, say: Callable[[str], None]) -> None:
@@ -89,3 +93,11 @@ async def _latency(folder: Path, rate: float, seconds: float, say: Callable[[str
     result = await measure_invite_latency(folder, rate=rate, seconds=seconds)
     say(f"latency  POST to INVITE at {rate:g} calls a second, {result.calls} calls, everything in one process:")
     say(f"         p50 {result.p50_ms:.1f} ms, p99 {result.p99_ms:.1f} ms")
+
+
+async def _dial_plans(folder: Path, rules: int, say: Callable[[str], None]) -> None:
+    from ringbridge.bench.dial_plan import measure_dial_plans
+
+    for result in await measure_dial_plans(folder, rules=rules):
+        say(f"dialplan {result.name}: a call p50 {result.p50_us:.0f} us, p99 {result.p99_us:.0f} us")
+        say(f"         {result.first_us:.0f} us while its patterns are new; after a change {result.ready_ms:.0f} ms")
