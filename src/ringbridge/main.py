@@ -44,8 +44,9 @@ from ringbridge.api.rate_limits import RateLimits
 from ringbridge.api.server import ApiServer
 from ringbridge.calls.control import Control
 from ringbridge.calls.directory_writes import DirectoryWrites
+from ringbridge.calls.draft import PlaceSettings
 from ringbridge.calls.owner import Owner
-from ringbridge.calls.place import Placer, PlaceSettings
+from ringbridge.calls.place import Placer
 from ringbridge.calls.provision import Provision
 from ringbridge.calls.subscriptions import Subscriptions
 from ringbridge.config import Config, Durability, RateLimitsConfig, RelayConfig, Role, SipConfig
@@ -282,6 +283,7 @@ class _Builder:
                 origination_ring_timeout_s=calls.orig_ring_timeout_s,
                 termination_ring_timeout_s=calls.term_ring_timeout_s,
                 max_duration_s=calls.max_call_s,
+                allowed_countries=calls.allowed_countries,
             ),
         )
         parts = ApiParts(

@@ -289,3 +289,16 @@ async def test_kept_values_are_compared_and_set_and_listed(buses: tuple[Bus, Bus
     assert await other.read_kept(key) is None
     assert set(await other.list_kept(("state",))) == {"b"}
     await other.put_kept(key, b"5", revision=0)
+
+
+async def test_limits_are_compared_and_set(buses: tuple[Bus, Bus]) -> None:
+    one, other = buses
+    subject = ("user", "demo.example", "1001 *>")
+    assert await one.read_limit(subject) == (b"", 0)
+    first = await one.write_limit(subject, b"a", after=0)
+    with pytest.raises(Conflict):
+        await other.write_limit(subject, b"b", after=0)
+    assert await other.read_limit(subject) == (b"a", first)
+    second = await other.write_limit(subject, b"b", after=first)
+    assert await one.read_limit(subject) == (b"b", second)
+    assert await one.read_limit(("domain", "demo.example")) == (b"", 0)

@@ -24,7 +24,8 @@ from ringbridge.api.parts import ApiParts, ApiSettings, Readiness
 from ringbridge.api.rate_limits import RateLimits
 from ringbridge.calls.control import Control
 from ringbridge.calls.directory_writes import DirectoryWrites
-from ringbridge.calls.place import Placer, PlaceSettings
+from ringbridge.calls.draft import PlaceSettings
+from ringbridge.calls.place import Placer
 from ringbridge.calls.provision import Provision
 from ringbridge.calls.subscriptions import Subscriptions
 from ringbridge.model.directory import ApiKey, Device, Domain, Location, PhoneNumber, Record, User, kind_of

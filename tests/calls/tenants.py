@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ringbridge.adapters.memory_bus import MemoryBus, MemoryHub
 from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.calls.place import Placed, Placer, PlaceSettings
+from ringbridge.calls.draft import PlaceSettings
+from ringbridge.calls.place import Placed, Placer
 from ringbridge.model.access import Principal, Scope
 from ringbridge.model.directory import Connection, Device, DialRule, Domain, Location, PhoneNumber, User
 from ringbridge.model.errors import CallError
@@ -69,11 +70,12 @@ class Tenant:
         )
         for device in ("1001", "1001_mobile", "1002"):
             self.store.put_location(location(device))
+        self.ids = CountedIds()
         self.placer = Placer(
             bus=MemoryBus(self.hub),
             store=self.store,
             clock=self.clock,
-            ids=CountedIds(),
+            ids=self.ids,
             node=NODE,
             settings=PlaceSettings(),
         )

@@ -36,7 +36,12 @@ CONTRACT: dict[str, dict[str, dict[str, Any]]] = json.loads(
     (Path(__file__).parent / "contract_fields.json").read_text()
 )
 """Fields of `contract-schemas.json` by kind: type, default, enum; whether a read or a create must have them."""
-OURS = {"phonenumber": {"user"}}
+OURS = {
+    "domain": {"home-country", "allowed-countries", "verified-caller-ids", "limits-max-calls-per-minute"},
+    "user": {"verified-caller-ids", "limits-max-calls-per-minute"},
+    "connection": {"limits-max-calls-per-minute"},
+    "phonenumber": {"user"},
+}
 """What we add to the contract's resources."""
 ALWAYS_SET = {"domain": {"time-zone"}, "user": {"user-scope", "account-status"}}
 """Fields whose default is ours where the contract's schema has none."""

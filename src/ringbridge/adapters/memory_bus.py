@@ -23,6 +23,7 @@ from ringbridge.adapters.nats_bus_subjects import (
     call_tree,
     decode_token,
     kept_subject,
+    limit_key,
     location_key,
     position,
     record_key,
@@ -311,6 +312,17 @@ class MemoryBus:
     async def delete_kept(self, key: tuple[str, ...]) -> None:
         subject = kept_subject(key)
         await self.hub.write(Stream.WEBHOOKS, subject, b"", tree=subject, removed=True)
+
+    async def read_limit(self, subject: tuple[str, ...]) -> tuple[bytes, int]:
+        await asyncio.sleep(0)
+        if not self.hub.is_up:
+            raise BusUnavailable
+        last = self.hub.streams[Stream.LIMITS].last.get(limit_key(subject))
+        return (b"", 0) if last is None else (last.payload, last.sequence)
+
+    async def write_limit(self, subject: tuple[str, ...], payload: bytes, *, after: int) -> int:
+        key = limit_key(subject)
+        return await self.hub.write(Stream.LIMITS, key, payload, tree=key, expected=after)
 
 
 class MemoryFeed:

@@ -26,6 +26,7 @@ from ringbridge.adapters.nats_bus_subjects import (
     call_stream,
     call_tree,
     command_subject,
+    limit_key,
     location_key,
     position,
     record_key,
@@ -290,3 +291,15 @@ class NatsBus:
 
     async def delete_kept(self, key: tuple[str, ...]) -> None:
         await self._kept.delete(key)
+
+    # --- limits ---
+
+    async def read_limit(self, subject: tuple[str, ...]) -> tuple[bytes, int]:
+        if self._is_away or Stream.LIMITS in self._suspect:
+            raise BusUnavailable
+        last = await self._publisher.last(Stream.LIMITS, limit_key(subject))
+        return (b"", 0) if last is None else (last.payload, last.sequence)
+
+    async def write_limit(self, subject: tuple[str, ...], payload: bytes, *, after: int) -> int:
+        key = limit_key(subject)
+        return await self._store(Stream.LIMITS, Write(key, payload, key, after))

@@ -7,6 +7,7 @@
     $KV.webhooks.state.<subscription>      how far its deliveries are, and which node delivers
     $KV.webhooks.log.<subscription>.<part>
     $KV.webhooks.node.<node>               a delivering node's beat
+    $KV.limits.<kind>.<domain>…            the slots of one limited subject
     node.<node>.command                    request-reply to the owner of a call
 
 A token keeps `A-Z a-z 0-9 _ -`; every other byte of the UTF-8 text becomes `=XX`, and the empty text `=`. That is
@@ -46,11 +47,13 @@ class Stream(StrEnum):
     DIRECTORY = "KV_directory"
     LOCATIONS = "KV_locations"
     WEBHOOKS = "KV_webhooks"
+    LIMITS = "KV_limits"
 
 
 CALL_STREAMS = tuple(stream for stream in Stream if stream.startswith("CALLS"))
 REPLICATED = (*CALL_STREAMS, Stream.DIRECTORY, Stream.LOCATIONS)
-"""What every node has a copy of; how far webhooks are concerns only the node that delivers."""
+"""What every node has a copy of; how far webhooks are concerns only the node that delivers,
+and limits are compared and set on the bus alone."""
 SHARDS = len(CALL_STREAMS)
 """For ever: where a call is found, and so that it is one call, hangs on it."""
 
@@ -140,6 +143,11 @@ def location_of(subject: str) -> tuple[str, str, str]:
 def kept_subject(key: tuple[str, ...]) -> str:
     """Return the subject of a key of the webhooks bucket."""
     return ".".join(("$KV.webhooks", *map(encode_token, key)))
+
+
+def limit_key(subject: tuple[str, ...]) -> str:
+    """Return the subject of what is kept of a limited subject."""
+    return ".".join(("$KV.limits", *map(encode_token, subject)))
 
 
 def command_subject(node: NodeId) -> str:

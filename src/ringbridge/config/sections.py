@@ -195,6 +195,9 @@ class CallsConfig(Section, frozen=True):
     """Seconds that the second leg rings; long enough for most voicemail to answer."""
     max_call_s: Annotated[float, Meta(gt=0, le=7 * 86400)] = 4 * 3600.0
     """Seconds after which an answered call is ended; no talk lasts so long, a lost BYE does."""
+    allowed_countries: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+*, ]*\Z")] = "*"
+    """Where users of a domain may call that has no `allowed-countries` of its own: ISO codes, `+digits`, `premium`, and
+    `*` for every country but those where calls are known to be dear."""
     sync_wait_s: Seconds = 2.0
     """Seconds that `synchronous: yes` waits for the local copy before it answers 202 instead of 200."""
 

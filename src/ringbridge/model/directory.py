@@ -29,6 +29,16 @@ class Domain(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, ta
     caller_id_number: str = ""
     caller_id_name: str = ""
     time_zone: str = "UTC"
+    home_country: str = ""
+    """ISO code of the country in which its numbers are dialled (ours)."""
+    allowed_countries: str = ""
+    """Where its users may call (ours, `model.dial_policy`)."""
+    verified_caller_ids: str = ""
+    """Comma list of numbers that are not its own and that it may show (ours)."""
+    limits_max_active_calls_total: int | None = None
+    limits_max_active_calls_offnet: int | None = None
+    limits_max_calls_per_minute: int | None = None
+    """Ours; as the other limits, none or 0 is no limit (`model.limits`)."""
     other: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
@@ -54,6 +64,8 @@ class User(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag=
     time_zone: str = ""
     ring_no_answer_timeout_seconds: int | None = None
     limits_max_active_calls_total: int | None = None
+    limits_max_calls_per_minute: int | None = None
+    verified_caller_ids: str = ""
     account_status: str = "standard"
     other: dict[str, str] = msgspec.field(default_factory=dict)
 
@@ -159,6 +171,8 @@ class Connection(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True
     connection_custom_p_asserted_id_format: str = ""
     connection_term_enabled: YesNo = "yes"
     limits_max_active_calls_total: int | None = None
+    limits_max_active_calls_term: int | None = None
+    limits_max_calls_per_minute: int | None = None
     other: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property

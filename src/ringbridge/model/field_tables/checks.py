@@ -71,6 +71,12 @@ def number(text: str) -> str | None:
     return None if plain_number(text) else "must be a telephone number"
 
 
+def numbers(text: str) -> str | None:
+    """A comma list of telephone numbers."""
+    wrong = [one for one in text.split(",") if one.strip() and not plain_number(one)]
+    return "must be a comma list of telephone numbers" if wrong else None
+
+
 def number_or_wildcard(text: str) -> str | None:
     """A caller ID, or `[*]`: the one that is there."""
     return None if text == "[*]" else number(text)

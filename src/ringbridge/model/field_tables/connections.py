@@ -45,8 +45,9 @@ CONNECTION_FIELDS: Final = (
     Field("dial-plan"),
     Field("dial-policy"),
     Field("limits-max-active-calls-orig", WHOLE),
-    Field("limits-max-active-calls-term", WHOLE),
-    Field("limits-max-active-calls-total", WHOLE),
+    Field("limits-max-active-calls-term", WHOLE, description="Most legs at once that go out by it; 0: no limit."),
+    Field("limits-max-active-calls-total", WHOLE, description="Most legs at once; empty or 0: no limit."),
+    Field("limits-max-calls-per-minute", WHOLE, description="Most calls in a minute; empty or 0: no limit (ours)."),
     Field("connection-linked-billing-user"),
     Field("connection-sip-registration-username"),
     Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ringbridge.model.dial_policy import check_countries, check_country
 from ringbridge.model.field_tables import checks
 from ringbridge.model.fields import Field, Form, Role
 
@@ -44,7 +45,32 @@ DOMAIN_FIELDS: Final = (
         ),
     ),
     Field("dial-plan", description="Dial plan of users who name none; empty: the domain's own name.", max_length=64),
-    Field("dial-policy", description="Who may dial what, for users who name none.", max_length=64),
+    Field(
+        "dial-policy",
+        description="Who may dial what, for users who name none: internal, national or international (the default); "
+        "any other permits nothing outside the domain.",
+        max_length=64,
+    ),
+    Field(
+        "home-country",
+        description="ISO code of the country in which the domain's numbers are dialled (ours).",
+        check=check_country,
+        max_length=2,
+        example="DK",
+    ),
+    Field(
+        "allowed-countries",
+        description="Where users may call: a comma list of ISO codes, +digits, * for all but what is dear, and "
+        "premium; empty: as the operator says (ours).",
+        check=check_countries,
+        example="DK, SE, +881",
+    ),
+    Field(
+        "verified-caller-ids",
+        description="A comma list of numbers of others that users may show as theirs (ours).",
+        check=checks.numbers,
+        example="4570101099",
+    ),
     Field("email-send-from-address"),
     Field("single-sign-on-enabled", YES_NO),
     Field("area-code", DIGITS),
@@ -59,8 +85,13 @@ DOMAIN_FIELDS: Final = (
     ),
     Field("caller-id-number-emergency", DIGITS, check=checks.number, allowed=checks.NUMBER_ALLOWED),
     Field("limits-max-subcriber-resources-total", WHOLE),
-    Field("limits-max-active-calls-total", WHOLE),
-    Field("limits-max-active-calls-offnet", WHOLE),
+    Field("limits-max-active-calls-total", WHOLE, description="Most calls at once; empty or 0: no limit."),
+    Field(
+        "limits-max-active-calls-offnet",
+        WHOLE,
+        description="Most calls at once that leave the domain; empty or 0: no limit.",
+    ),
+    Field("limits-max-calls-per-minute", WHOLE, description="Most calls in a minute; empty or 0: no limit (ours)."),
     Field("limits-max-call-queues", WHOLE),
     Field("limits-max-auto-attendants", WHOLE),
     Field("limits-max-conferences", WHOLE),

@@ -60,7 +60,16 @@ USER_FIELDS: Final = (
     Field("ring-no-answer-timeout-seconds", WHOLE, description="How long a call rings the user."),
     Field("language-token", default="en_US"),
     Field("limits-max-data-storage-kilobytes", WHOLE),
-    Field("limits-max-active-calls-total", WHOLE, description="Most calls at once; empty: no limit of the user's own."),
+    Field(
+        "limits-max-active-calls-total", WHOLE, description="Most calls at once; empty or 0: no limit of the user's."
+    ),
+    Field("limits-max-calls-per-minute", WHOLE, description="Most calls in a minute; empty or 0: no limit (ours)."),
+    Field(
+        "verified-caller-ids",
+        description="A comma list of numbers of others that the user may show (ours).",
+        check=checks.numbers,
+        example="4570101099",
+    ),
     Field("directory-annouce-in-dial-by-name-enabled", YES_NO, default="yes"),
     Field("directory-override-order-duplicate-dtmf-mapping", WHOLE),
     Field("voicemail-greeting-index", WHOLE),

@@ -1,0 +1,211 @@
+"""Limits on calls, held across nodes (`model.limits`): slots are taken before a call is stored, and never leak.
+
+A slot is not given back when its call ends. Whoever finds a subject full looks which of its slots' calls are over, by
+the local copy, and takes what is free: so no node has to live for a slot to come free. A slot whose call nobody knows
+is kept for `GRACE_S`, while its call may be on its way, and then settled by the bus itself. A subject without a limit
+costs nothing; one with a limit costs a write to the bus for each call, as what was last written is remembered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+import structlog
+
+from ringbridge.calls.ports import Bus, Clock, Store
+from ringbridge.model.call import Call, fold
+from ringbridge.model.errors import BusUnavailable, CallError, Conflict, Fault, Refusal
+from ringbridge.model.ids import CallId, DomainName, SessionId
+from ringbridge.model.limits import Claim, Held, Slot, SubjectKey, fault_of, retry_after_s
+
+log = structlog.get_logger()
+
+GRACE_S: Final = 60.0
+"""Far longer than a call that is being placed takes to be seen by every copy."""
+ATTEMPTS: Final = 50
+"""Compare-and-sets for one slot. Each that is lost was won by another call, on another node."""
+REMEMBERED: Final = 10_000
+ROOM: Final = 8
+"""Slots beyond twice those last seen alive, before the dead among them are looked for: keeps the value short."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Held).decode
+
+
+class _Known(msgspec.Struct):
+    """What this node last saw of a subject."""
+
+    held: Held
+    revision: int
+    is_fresh: bool
+    """Just read from the bus: nobody's write can have been missed but by a conflict."""
+
+
+class Limits:
+    """Takes slots for calls, or says which limit is reached."""
+
+    def __init__(self, *, bus: Bus, store: Store, clock: Clock, longest_call_s: float) -> None:
+        """`longest_call_s` is after how many seconds a slot's call must be over, whatever is known of it."""
+        self._bus = bus
+        self._store = store
+        self._clock = clock
+        self._longest_call_s = longest_call_s
+        self._known: OrderedDict[SubjectKey, tuple[Held, int]] = OrderedDict()
+        self._alive: dict[SubjectKey, int] = {}
+        self._turns: dict[SubjectKey, tuple[asyncio.Lock, int]] = {}
+
+    async def take(
+        self, claims: Sequence[Claim], *, domain: DomainName, call_id: CallId, session_id: SessionId
+    ) -> None:
+        """Take the slots of a call, all of them or none.
+
+        Raises:
+            CallError: 429 that names every limit that is reached; or the bus cannot store it.
+        """
+        taken: list[Claim] = []
+        faults: list[Fault] = []
+        wait_s = 0
+        try:
+            for claim in claims:
+                async with self._turn(claim.subject):
+                    refused = await self._take_one(claim, domain, call_id, session_id)
+                if refused is None:
+                    taken.append(claim)
+                else:
+                    faults.append(refused[0])
+                    wait_s = max(wait_s, refused[1])
+        except BaseException:
+            await self.give_back(taken, session_id)
+            raise
+        if faults:
+            await self.give_back(taken, session_id)
+            raise CallError(Refusal.TOO_MANY, faults[0].code, faults[0].message, faults=faults, retry_after_s=wait_s)
+
+    async def look(self, claims: Sequence[Claim], *, domain: DomainName) -> list[Fault]:
+        """Return which limits are reached now, and take nothing."""
+        faults = []
+        for claim in claims:
+            known = await self._read(claim.subject)
+            held = await self._without_dead(domain, known.held)
+            if (fault := fault_of(claim, held, self._clock.now())) is not None:
+                faults.append(fault)
+        return faults
+
+    async def give_back(self, claims: Sequence[Claim], session_id: SessionId) -> None:
+        """Give the slots of a call back that was not placed. What cannot be given back now comes free by itself."""
+        for claim in claims:
+            if claim.active is None:
+                continue
+            try:
+                async with self._turn(claim.subject):
+                    await self._give_back_one(claim.subject, session_id)
+            except (BusUnavailable, CallError):
+                log.warning("slot_left_behind", subject=claim.subject)
+
+    async def _give_back_one(self, subject: SubjectKey, session_id: SessionId) -> None:
+        for _ in range(ATTEMPTS):
+            known = await self._last(subject)
+            held = known.held.without(frozenset({session_id}))
+            if held == known.held or await self._write(subject, held, known.revision):
+                return
+
+    async def _take_one(
+        self, claim: Claim, domain: DomainName, call_id: CallId, session_id: SessionId
+    ) -> tuple[Fault, int] | None:
+        """Take one subject's slots; return the limit that is reached, and when to try again."""
+        for _ in range(ATTEMPTS):
+            known = await self._last(claim.subject)
+            now = self._clock.now()
+            if known.held.holds(call_id):
+                return None  # the same request, twice at once: only one of them will be stored
+            held = known.held
+            if fault_of(claim, held, now) or held.active >= 2 * self._alive.get(claim.subject, 0) + ROOM:
+                held = await self._without_dead(domain, held)
+                self._alive[claim.subject] = held.active
+            fault = fault_of(claim, held, now)
+            if fault is not None and not known.is_fresh:
+                self._known.pop(claim.subject, None)
+                continue
+            if fault is not None:
+                return fault, retry_after_s(claim, held, now)
+            if await self._write(claim.subject, held.with_call(claim, call_id, session_id, now), known.revision):
+                return None
+        message = f"too many calls of {claim.named} are being placed at once; try again"
+        raise CallError(Refusal.UNAVAILABLE, "limits-contended", message, retry_after_s=1)
+
+    # --- the value on the bus -----------------------------------------------------------------------------------------
+
+    async def _last(self, subject: SubjectKey) -> _Known:
+        known = self._known.get(subject)
+        return await self._read(subject) if known is None else _Known(*known, is_fresh=False)
+
+    async def _read(self, subject: SubjectKey) -> _Known:
+        payload, revision = await self._bus.read_limit(subject)
+        try:
+            held = _decode(payload) if payload else Held()
+        except msgspec.DecodeError:
+            log.exception("limit_unreadable", subject=subject)
+            held = Held()
+        return _Known(held, revision, is_fresh=True)
+
+    async def _write(self, subject: SubjectKey, held: Held, revision: int) -> bool:
+        """Return whether `held` is what the bus keeps now; false: another node was first."""
+        try:
+            revision = await self._bus.write_limit(subject, _encode(held), after=revision)
+        except Conflict:
+            self._known.pop(subject, None)
+            return False
+        except BusUnavailable:
+            self._known.pop(subject, None)
+            raise
+        self._known[subject] = (held, revision)
+        self._known.move_to_end(subject)
+        if len(self._known) > REMEMBERED:
+            forgotten, _ = self._known.popitem(last=False)
+            self._alive.pop(forgotten, None)
+        return True
+
+    @asynccontextmanager
+    async def _turn(self, subject: SubjectKey) -> AsyncIterator[None]:
+        """Let the calls of this node come one after the other, so that they do not compete with each other."""
+        lock, users = self._turns.get(subject, (None, 0))
+        lock = lock or asyncio.Lock()
+        self._turns[subject] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._turns[subject]
+            if users == 1:
+                del self._turns[subject]
+            else:
+                self._turns[subject] = (lock, users - 1)
+
+    # --- slots whose calls are over -----------------------------------------------------------------------------------
+
+    async def _without_dead(self, domain: DomainName, held: Held) -> Held:
+        dead = [slot.session_id for slot in held.slots if not await self._is_alive(domain, slot)]
+        return held.without(frozenset(dead)) if dead else held
+
+    async def _is_alive(self, domain: DomainName, slot: Slot) -> bool:
+        now = self._clock.now()
+        if slot.at + self._longest_call_s < now:
+            return False
+        call = await self._store.stored_call(domain, slot.call_id)
+        if call is not None and call.session_id == slot.session_id:
+            return not call.is_over
+        if now < slot.at + GRACE_S:
+            return True
+        call = await self._on_bus(domain, slot.call_id)
+        return call is not None and call.session_id == slot.session_id and not call.is_over
+
+    async def _on_bus(self, domain: DomainName, call_id: CallId) -> Call | None:
+        call: Call | None = None
+        for message in await self._bus.read_call(domain, call_id):
+            call = fold(call, message.events, message.sequence)
+        return call
