@@ -141,7 +141,8 @@ async def test_examples_fit_their_schemas(world: World) -> None:
     for operation in all_operations(world.parts):
         for reply in operation.replies:
             if reply.body is not None and not isinstance(reply.body, dict) and reply.example is not None:
-                msgspec.json.decode(encode(reply.example), type=reply.body)
+                first = reply.body[0] if isinstance(reply.body, tuple) else reply.body
+                msgspec.json.decode(encode(reply.example), type=first)
 
 
 async def test_the_document_has_no_reference_to_nowhere(world: World) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from ringbridge.model.directory import DialRule
 from ringbridge.model.events import (
     CallClaimed,
     CallEnded,
@@ -91,6 +92,30 @@ async def test_a_refused_request_names_every_fault(api: Api) -> None:
     assert "call-id:" in done.err
     assert "caller-id-number:" in done.err
     assert done.out == ""
+
+
+async def test_a_dry_run_says_what_would_ring_and_rings_nothing(api: Api) -> None:
+    done = await call(api, "--dry-run", "--auto-answer")
+    assert (done.status, done.err) == (0, "")
+    assert "origination  1001_desk, at udp:127.0.0.1:5070" in done.out
+    assert "termination  1002_desk, at udp:127.0.0.1:5070" in done.out
+    assert "sees 457011001 Ada" in done.out
+    assert "asked to answer by itself" in done.out
+    assert "nothing is against it" in done.out
+    assert api.world.writes == 0
+
+
+async def test_a_dry_run_names_every_reason_and_the_rules_that_were_tried(api: Api) -> None:
+    api.world.store.put(
+        DialRule("demo", "demo", "night", "sip:10*@*", dial_rule_matching_start_date="2099-01-01"),
+        DialRule("demo", "demo", "closed", "sip:1*@*", dial_rule_application="hangup"),
+    )
+    done = await call(api, "--dry-run", "--caller-id", "+4599999999")
+    assert done.status == 2
+    assert "rule night of plan demo holds from 2099-01-01 on" in done.out
+    assert "rule closed of plan demo is the first that matches" in done.out
+    assert "against      call-term-user: dial rule closed of plan demo refuses it" in done.out
+    assert "against      caller-id-number: is not a caller ID that this user may show" in done.out
 
 
 async def test_without_a_key_it_says_what_to_do() -> None:

@@ -115,7 +115,7 @@ def plans(draw: st.DrawFn) -> list[DialRule]:
     st.sampled_from(("call", *APPLICATIONS)),
     st.booleans(),
 )
-@settings(max_examples=120)
+@settings(max_examples=60)
 def test_the_index_chooses_what_trying_every_rule_does(
     rules: list[DialRule],
     to: str,
@@ -129,7 +129,7 @@ def test_the_index_chooses_what_trying_every_rule_does(
 
 
 @given(USERS, st.text("0123456789*#ab", max_size=10))
-@settings(max_examples=120)
+@settings(max_examples=60)
 def test_a_wildcard_captures_what_the_reference_does(pattern: str, dialled: str) -> None:
     found = DialPlan([rule(f"sip:{pattern}@*")]).choose(dialling(dialled))
     reference = naive_match(pattern.removeprefix("+"), dialled)
@@ -200,9 +200,9 @@ def test_every_rule_that_could_have_won_says_why_it_did_not() -> None:
 def test_of_ten_thousand_rules_a_call_tries_a_handful() -> None:
     """What a call costs: the number of rules that are tried for it, whatever the plan."""
     prefixes = [rule(f"sip:45{number:04}XX@*") for number in range(10_000)]
-    suffixes = [rule(f"sip:*{number:05}@*") for number in range(10_000)]
-    middles = [rule(f"sip:NXX{number:05}@*") for number in range(10_000)]
-    sources = [rule("sip:*@*", f"r{number}", dail_rule_matching_from_uri=f"sip:{number}@*") for number in range(10_000)]
+    suffixes = [rule(f"sip:*{number:05}@*") for number in range(2000)]
+    middles = [rule(f"sip:NXX{number:05}@*") for number in range(2000)]
+    sources = [rule("sip:*@*", f"r{number}", dail_rule_matching_from_uri=f"sip:{number}@*") for number in range(2000)]
     for rules, dialled in ((prefixes, "45123499"), (suffixes, "4500099"), (middles, "21201234"), (sources, "45")):
         plan = DialPlan([*rules, rule("*")])
         tried = list(plan.tries(dialling(dialled, source="1001")))

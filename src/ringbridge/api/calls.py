@@ -7,12 +7,13 @@ from urllib.parse import quote
 from ringbridge.api.accepted_calls import AcceptedCalls
 from ringbridge.api.answers import Accepted, Answer, Count, HeaderPair, accepted, json_answer, page_answer
 from ringbridge.api.auth import no_such_domain
+from ringbridge.api.call_explanations import CallExplanation, explanation
 from ringbridge.api.call_views import CallView, LadderView, call_view, ladder_view
 from ringbridge.api.examples import CALL_EXAMPLE, CALL_REQUEST_EXAMPLE, LADDER_EXAMPLE
 from ringbridge.api.operations import Access, Operation, Reply
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
-from ringbridge.api.schemas import CALL_REQUEST_SCHEMA, PAGE_QUERY, QUERY_CALL_ID
+from ringbridge.api.schemas import CALL_REQUEST_SCHEMA, PAGE_QUERY, QUERY_CALL_ID, QUERY_DRY_RUN
 from ringbridge.calls.place import Placed
 from ringbridge.model import names
 from ringbridge.model.call import Call, CallState
@@ -47,12 +48,24 @@ class CallHandlers:
         order = read_call_order(
             body, domain=request.domain, user=request.user, query_call_id=request.query.get("callid")
         )
-        placed = await self._parts.placer.place(order.request, request.principal, faults=order.faults)
+        if request.yes_no("dry-run"):
+            return json_answer(await self._explained(order, request), headers=_ignored(order))
+        try:
+            placed = await self._parts.placer.place(order.request, request.principal, faults=order.faults)
+        except CallError as refusal:
+            self._parts.calls.refused(refusal)
+            raise
         self._accepted.add(placed, user=request.user)
         headers = _headers(order, placed)
         if order.synchronous and (call := await self._applied(placed)) is not None:
             return json_answer(call_view(call), headers=headers)
         return accepted(placed.call_id, headers=headers)
+
+    async def _explained(self, order: CallOrder, request: Request) -> CallExplanation:
+        # Who only asks has no need of a name for the call.
+        faults = [one for one in order.faults if (one.field, one.code) != ("call-id", "missing")]
+        draft = await self._parts.placer.explain(order.request, request.principal, faults=faults)
+        return explanation(order.request, draft)
 
     async def _applied(self, placed: Placed) -> Call | None:
         """Return the call as the local copy has it; None when the copy is late, which makes nothing undone."""
@@ -139,9 +152,11 @@ def _headers(order: CallOrder, placed: Placed) -> list[HeaderPair]:
     headers: list[HeaderPair] = []
     if placed.replayed:
         headers.append((b"idempotent-replayed", b"true"))
-    if order.ignored:
-        headers.append((b"x-ringbridge-ignored", ignored_header(order.ignored)))
-    return headers
+    return headers + _ignored(order)
+
+
+def _ignored(order: CallOrder) -> list[HeaderPair]:
+    return [(b"x-ringbridge-ignored", ignored_header(order.ignored))] if order.ignored else []
 
 
 def ignored_header(ignored: tuple[str, ...]) -> bytes:
@@ -165,15 +180,17 @@ def operations(handlers: CallHandlers) -> list[Operation]:
             tag="Calls",
             summary="Make a call",
             description="Rings the origination; when it answers, rings the termination and joins both. One "
-            "(domain, call-id) is one call for ever: the same request again gets the same answer and rings nobody.",
-            query=(QUERY_CALL_ID,),
+            "(domain, call-id) is one call for ever: the same request again gets the same answer and rings nobody. "
+            "With `dry-run=yes` nothing is stored and nothing rings: the answer says what would ring, through which "
+            "rule and connection, and every reason against it.",
+            query=(QUERY_CALL_ID, QUERY_DRY_RUN),
             body=CALL_REQUEST_SCHEMA,
             body_example=CALL_REQUEST_EXAMPLE,
             replies=(
                 Reply(
                     200,
-                    "With `synchronous: yes`: the call, as its GET gives it.",
-                    CallView,
+                    "With `synchronous: yes`: the call, as its GET gives it. With `dry-run=yes`: what would ring.",
+                    (CallView, CallExplanation),
                     CALL_EXAMPLE,
                     ("Idempotent-Replayed", "X-Ringbridge-Ignored"),
                 ),

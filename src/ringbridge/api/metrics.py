@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from ringbridge.model.errors import CallError
+
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -38,3 +40,20 @@ class HttpMetrics:
             histogram = self._by_operation[operation] = self._seconds.labels(operation)
         counter.inc()
         histogram.observe(seconds)
+
+
+class CallMetrics:
+    """What becomes of requests for calls, before anything rings."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._refused = Counter(
+            "ringbridge_calls_refused",
+            "Calls that were refused before anything rang, by each reason that a request was refused for.",
+            ("reason",),
+            registry=registry,
+        )
+
+    def refused(self, refusal: CallError) -> None:
+        """Count one refused call, under each of its reasons once."""
+        for reason in {fault.code for fault in refusal.faults} or {refusal.code}:
+            self._refused.labels(reason).inc()

@@ -119,7 +119,9 @@ def _types(operations: Iterable[Operation]) -> Iterator[type]:
     yield ProblemBody
     for operation in operations:
         for body in (operation.body, *(reply.body for reply in operation.replies)):
-            if body is not None and not isinstance(body, dict):
+            if isinstance(body, tuple):
+                yield from body
+            elif body is not None and not isinstance(body, dict):
                 yield body
 
 
@@ -131,7 +133,9 @@ class _Schemas:
         found, self.components = msgspec.json.schema_components(types, ref_template=_DEFINITIONS + "{name}")
         self._by_type = dict(zip(types, found, strict=True))
 
-    def of(self, body: type | Schema) -> Schema:
+    def of(self, body: type | tuple[type, ...] | Schema) -> Schema:
+        if isinstance(body, tuple):
+            return {"anyOf": [self._by_type[one] for one in body]}
         if not isinstance(body, dict):
             return self._by_type[body]
         title = body.get("title")

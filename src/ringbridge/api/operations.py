@@ -36,11 +36,14 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One documented answer: a type of ours or a schema, None for an empty or foreign body."""
+    """One documented answer: a type of ours or one of several (the example is of the first), or a schema.
+
+    None is for an empty or foreign body.
+    """
 
     status: int
     description: str
-    body: type | Schema | None = None
+    body: type | tuple[type, ...] | Schema | None = None
     example: object | None = None
     headers: tuple[str, ...] = ()
     content_type: str = "application/json"

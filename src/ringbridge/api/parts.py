@@ -9,6 +9,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from ringbridge import __version__
+from ringbridge.api.metrics import CallMetrics
 from ringbridge.api.rate_limits import RateLimits
 from ringbridge.calls.control import Control
 from ringbridge.calls.directory_writes import DirectoryWrites
@@ -72,3 +73,7 @@ class ApiParts:
     readiness: Callable[[], Readiness]
     settings: ApiSettings = field(default_factory=ApiSettings)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    calls: CallMetrics = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "calls", CallMetrics(self.registry))  # the dataclass is frozen, its registry is not

@@ -22,6 +22,9 @@ QUERY_CALL_ID: Final = QueryField(
     {"type": "string", "pattern": CALL_ID_PATTERN},
 )
 YES_NO: Final[Schema] = {"type": "string", "enum": ["yes", "no"]}
+QUERY_DRY_RUN: Final = QueryField(
+    "dry-run", "`yes`: only say what would ring, and what is against it.", YES_NO | {"default": "no"}
+)
 
 
 def _field_schema(field: Field) -> Schema:

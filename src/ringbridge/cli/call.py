@@ -40,6 +40,9 @@ def call(  # noqa: PLR0913 - one argument an option
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow the call to its end, not only until it is joined.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would ring, and what is against it.")
+    ] = False,
     url: options.Url = None,
     key: options.Key = None,
     data: options.Data = None,
@@ -48,7 +51,7 @@ def call(  # noqa: PLR0913 - one argument an option
     """Place a call and show what happens, until both are joined. Ctrl-C ends the call.
 
     Exit status: 0 joined, 10 busy, 11 no answer, 12 rejected, 13 unreachable, 14 cancelled, 15 failed,
-    2 the request was refused, 1 no answer from the API.
+    2 the request was refused, 1 no answer from the API. With --dry-run: 0 it would ring, 2 something is against it.
     """
     from ringbridge.cli.client import CallOrder, key_of
     from ringbridge.cli.running import run
@@ -67,7 +70,24 @@ def call(  # noqa: PLR0913 - one argument an option
     api_key = key_of(settings)
     if api_key is None:
         options.fail("no API key: give --key, or set RINGBRIDGE_CLIENT_API_KEY", status=2)
+    if dry_run:
+        raise SystemExit(run(lambda _: _explain(settings.client.url, api_key, (domain, user), order)))
     raise SystemExit(run(lambda stop: _place(settings.client.url, api_key, (domain, user), order, stop, wait=wait)))
+
+
+async def _explain(url: str, key: str, owner: tuple[str, str], order: CallOrder) -> int:
+    from ringbridge.cli.client import ApiClient, ApiError
+    from ringbridge.cli.explanation import write_explanation
+    from ringbridge.cli.terminal import Terminal
+
+    async with ApiClient(url, key) as api:
+        try:
+            found = await api.explain_call(*owner, order)
+        except ApiError as error:
+            options.say_error(error)
+            return 1 if error.status == 0 else 2
+    write_explanation(Terminal(), found)
+    return 0 if found.would_ring == "yes" else 2
 
 
 async def _place(

@@ -25,7 +25,7 @@ class Fault(msgspec.Struct, frozen=True):
     """One thing that is wrong with a request, as the API says it."""
 
     message: str
-    field: str = ""
+    field: str | None = None
     code: str = ""
     found: str | None = None
     allowed: str | None = None
@@ -108,6 +108,44 @@ class CallResource(msgspec.Struct, frozen=True, rename="kebab"):
     call_legs: tuple[LegOfCall, ...] = ()
 
 
+class TargetOfLeg(msgspec.Struct, frozen=True, rename="kebab"):
+    """One thing that would ring."""
+
+    target: str
+    sent_to: str
+    connection: str = ""
+
+
+class TriedRule(msgspec.Struct, frozen=True, rename="kebab"):
+    """One dial rule that was tried."""
+
+    dialrule: str
+    dial_rule_dial_plan: str
+    matched: str
+    reason: str
+
+
+class LegOfExplanation(msgspec.Struct, frozen=True, rename="kebab"):
+    """One leg as it would be."""
+
+    leg: str
+    rings: tuple[TargetOfLeg, ...]
+    caller_id_number: str
+    caller_id_name: str = ""
+    headers: tuple[str, ...] = ()
+    auto_answer: str = "no"
+    tried: tuple[TriedRule, ...] = ()
+
+
+class Explanation(msgspec.Struct, frozen=True, rename="kebab"):
+    """What a request for a call would do."""
+
+    would_ring: str
+    origination: LegOfExplanation
+    termination: LegOfExplanation
+    reasons: tuple[Fault, ...] = ()
+
+
 class CdrResource(msgspec.Struct, frozen=True, rename="kebab"):
     """What the commands read of a CDR."""
 
@@ -165,6 +203,11 @@ class ApiClient:
         """Make a call; return the status: 202, or 200 where it waited until the call can be read."""
         response = await self._send("POST", calls_path(domain, user), content=msgspec.json.encode(order))
         return response.status_code
+
+    async def explain_call(self, domain: str, user: str, order: CallOrder) -> Explanation:
+        """Say what a call would do, and what is against it."""
+        path = calls_path(domain, user) + "?dry-run=yes"
+        return _decoded(await self._send("POST", path, content=msgspec.json.encode(order)), Explanation)
 
     async def call(self, domain: str, user: str, name: str) -> CallResource:
         """Read a call by any of its ids."""
