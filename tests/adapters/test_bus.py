@@ -14,6 +14,7 @@ from ringbridge.adapters.memory_bus import MemoryBus, MemoryHub
 from ringbridge.adapters.nats_bus import BusSettings, NatsBus
 from ringbridge.adapters.nats_server import NatsServer, ServerSettings
 from ringbridge.calls.event_ports import EventBus, Kept
+from ringbridge.calls.limits import LimitBus
 from ringbridge.calls.ports import Bus, Claimable, NodeAway, StoredRecord
 from ringbridge.model.directory import Location, User
 from ringbridge.model.errors import Conflict
@@ -291,7 +292,7 @@ async def test_kept_values_are_compared_and_set_and_listed(buses: tuple[Bus, Bus
     await other.put_kept(key, b"5", revision=0)
 
 
-async def test_limits_are_compared_and_set(buses: tuple[Bus, Bus]) -> None:
+async def test_limits_are_compared_and_set(buses: tuple[LimitBus, LimitBus]) -> None:
     one, other = buses
     subject = ("user", "demo.example", "1001 *>")
     assert await one.read_limit(subject) == (b"", 0)

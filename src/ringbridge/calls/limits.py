@@ -12,7 +12,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -37,6 +37,22 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Held).decode
 
 
+class LimitBus(Bus, Protocol):
+    """A bus that keeps limits too."""
+
+    async def read_limit(self, subject: tuple[str, ...]) -> tuple[bytes, int]:
+        """Return what is kept of a limited subject, empty when nothing is, and its revision; from the bus itself."""
+        ...
+
+    async def write_limit(self, subject: tuple[str, ...], payload: bytes, *, after: int) -> int:
+        """Store what is kept of a limited subject, if `after` is its revision; return the new one.
+
+        Raises:
+            Conflict: something else is the last.
+        """
+        ...
+
+
 class _Known(msgspec.Struct):
     """What this node last saw of a subject."""
 
@@ -49,7 +65,7 @@ class _Known(msgspec.Struct):
 class Limits:
     """Takes slots for calls, or says which limit is reached."""
 
-    def __init__(self, *, bus: Bus, store: Store, clock: Clock, longest_call_s: float) -> None:
+    def __init__(self, *, bus: LimitBus, store: Store, clock: Clock, longest_call_s: float) -> None:
         """`longest_call_s` is after how many seconds a slot's call must be over, whatever is known of it."""
         self._bus = bus
         self._store = store

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from ringbridge.calls.draft import Draft, Drafts, PlaceSettings, refusal_of
-from ringbridge.calls.limits import Limits
-from ringbridge.calls.ports import Bus, Clock, Ids, Store
+from ringbridge.calls.limits import LimitBus, Limits
+from ringbridge.calls.ports import Clock, Ids, Store
 from ringbridge.model.access import Principal
 from ringbridge.model.call import Call, CallState, Leg, fold
 from ringbridge.model.errors import CallError, Conflict, Fault, Refusal
@@ -30,7 +30,7 @@ class Placer:
     """Accepts or refuses calls. One (domain, call-id) is one call for ever (contract §3)."""
 
     def __init__(
-        self, *, bus: Bus, store: Store, clock: Clock, ids: Ids, node: NodeId, settings: PlaceSettings
+        self, *, bus: LimitBus, store: Store, clock: Clock, ids: Ids, node: NodeId, settings: PlaceSettings
     ) -> None:
         self._bus = bus
         self._store = store

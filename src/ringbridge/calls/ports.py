@@ -150,18 +150,6 @@ class Bus(Protocol):
 
     async def delete_location(self, domain: str, device: str, contact: str) -> int: ...
 
-    async def read_limit(self, subject: tuple[str, ...]) -> tuple[bytes, int]:
-        """Return what is kept of a limited subject, empty when nothing is, and its revision; from the bus itself."""
-        ...
-
-    async def write_limit(self, subject: tuple[str, ...], payload: bytes, *, after: int) -> int:
-        """Store what is kept of a limited subject, if `after` is its revision; return the new one.
-
-        Raises:
-            Conflict: something else is the last.
-        """
-        ...
-
 
 class NodeAway(Exception):
     """The node that owns a call does not answer now."""
