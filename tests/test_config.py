@@ -1,11 +1,12 @@
 import ast
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 import pytest
 
 import ringbridge
-from ringbridge.config import Config, ConfigError, Durability, LogLevel, Role, find_file, load
+from ringbridge.config import Config, ConfigError, Durability, LogLevel, Role, find_file, load, load_rates
 
 
 @pytest.fixture(autouse=True)
@@ -231,3 +232,22 @@ def test_every_number_of_time_or_size_has_its_unit_in_its_name() -> None:
             value = getattr(section.default, entry.name)
             if isinstance(value, int | float) and entry.name not in bare:
                 assert entry.name.endswith(("_s", "_bytes")), entry.name
+
+
+def test_a_rate_table_is_a_file_of_its_own() -> None:
+    path = write('"45" = 0.02\n"" = 1\n', Path("rates.toml"))
+    rates = load_rates(path)
+    assert rates is not None
+    assert rates.price("+4531234567") == Decimal("0.02")
+    assert load_rates(None) is None
+
+
+@pytest.mark.parametrize("text", ["45 0.02", '"abc" = 1', "\udcff"])
+def test_a_wrong_rate_table_is_a_fault_of_its_key(text: str) -> None:
+    path = Path("rates.toml")
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ConfigError) as error:
+        load_rates(path)
+    assert set(faults_of(error)) == {"calls.rate_table"}
+    with pytest.raises(ConfigError):
+        load_rates(Path("nowhere.toml"))

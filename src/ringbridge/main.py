@@ -49,7 +49,16 @@ from ringbridge.calls.owner import Owner
 from ringbridge.calls.place import Placer
 from ringbridge.calls.provision import Provision
 from ringbridge.calls.subscriptions import Subscriptions
-from ringbridge.config import Config, Durability, RateLimitsConfig, RelayConfig, Role, SipConfig
+from ringbridge.config import (
+    Config,
+    ConfigError,
+    Durability,
+    RateLimitsConfig,
+    RelayConfig,
+    Role,
+    SipConfig,
+    load_rates,
+)
 from ringbridge.model.directory import ApiKey
 from ringbridge.model.errors import BusUnavailable
 from ringbridge.model.ids import NodeId, SessionId
@@ -64,6 +73,19 @@ UNREAD_PAUSE_S = 0.25
 costs it less than one whose start is three. What somebody waits for, as a registration, is still written at once."""
 ADMIN_KEY_FILE = "admin.key"
 RINGBACK = "us"
+
+
+_MENDABLE = (
+    BusUnavailable,
+    ConfigError,
+    FolderTaken,
+    OSError,
+    RelayUnavailable,
+    ServerFailed,
+    StoreTooNew,
+    UnfitBus,
+)
+"""What keeps a node from starting, and people can mend."""
 
 
 class NodeRefused(Exception):
@@ -151,7 +173,7 @@ def _refusing() -> Iterator[None]:
     """Turn what keeps a node from starting, and people can mend, into one refusal that says it."""
     try:
         yield
-    except (FolderTaken, ServerFailed, UnfitBus, BusUnavailable, StoreTooNew, RelayUnavailable, OSError) as fault:
+    except _MENDABLE as fault:
         raise NodeRefused(str(fault)) from fault
 
 
@@ -284,6 +306,7 @@ class _Builder:
                 termination_ring_timeout_s=calls.term_ring_timeout_s,
                 max_duration_s=calls.max_call_s,
                 allowed_countries=calls.allowed_countries,
+                rates=load_rates(calls.rate_table),
             ),
         )
         parts = ApiParts(

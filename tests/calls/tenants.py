@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from ringbridge.adapters.memory_bus import MemoryBus, MemoryHub
 from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.calls.draft import PlaceSettings
@@ -43,7 +45,7 @@ def dial_rule(pattern: str, application: str, *, plan: str = DOMAIN, **fields: s
 class Tenant:
     """One domain, its store, and a placer on a bus."""
 
-    def __init__(self, hub: MemoryHub | None = None) -> None:
+    def __init__(self, hub: MemoryHub | None = None, *, settings: PlaceSettings | None = None) -> None:
         self.hub = hub or MemoryHub()
         self.clock = VirtualClock()
         self.store = MemoryStore(self.clock)
@@ -68,8 +70,7 @@ class Tenant:
                 connection_term_enabled="no",
             ),
         )
-        for device in ("1001", "1001_mobile", "1002"):
-            self.store.put_location(location(device))
+        self.move(0.0)
         self.ids = CountedIds()
         self.placer = Placer(
             bus=MemoryBus(self.hub),
@@ -77,8 +78,15 @@ class Tenant:
             clock=self.clock,
             ids=self.ids,
             node=NODE,
-            settings=PlaceSettings(),
+            settings=settings or PlaceSettings(),
         )
+
+    def move(self, seconds: float) -> None:
+        """Let time pass; the phones register again meanwhile."""
+        self.clock.at += seconds
+        for device in ("1001", "1001_mobile", "1002"):
+            fresh = msgspec.structs.replace(location(device), expires_at=self.clock.at + 3600)
+            self.store.put_location(fresh)
 
     def with_rules(self, *rules: DialRule) -> Tenant:
         self.store.put(*rules)

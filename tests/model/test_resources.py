@@ -37,8 +37,14 @@ CONTRACT: dict[str, dict[str, dict[str, Any]]] = json.loads(
 )
 """Fields of `contract-schemas.json` by kind: type, default, enum; whether a read or a create must have them."""
 OURS = {
-    "domain": {"home-country", "allowed-countries", "verified-caller-ids", "limits-max-calls-per-minute"},
-    "user": {"verified-caller-ids", "limits-max-calls-per-minute"},
+    "domain": {
+        "home-country",
+        "allowed-countries",
+        "verified-caller-ids",
+        "limits-max-calls-per-minute",
+        "limits-max-spend-per-month",
+    },
+    "user": {"verified-caller-ids", "limits-max-calls-per-minute", "limits-max-spend-per-month"},
     "connection": {"limits-max-calls-per-minute"},
     "phonenumber": {"user"},
 }

@@ -13,15 +13,18 @@ import msgspec
 from ringbridge.calls.dial_plans import Tries
 from ringbridge.calls.found import Found, Resolved
 from ringbridge.calls.ports import Clock, Store
+from ringbridge.calls.spending import Spending
 from ringbridge.calls.targets import Resolver
 from ringbridge.model.access import Principal
 from ringbridge.model.call import Call, Leg
 from ringbridge.model.dial_policy import is_emergency, policy_fault
+from ringbridge.model.dial_times import zone_of
 from ringbridge.model.directory import Connection, Domain, User
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
 from ringbridge.model.events import CallerId, CallPlan, CallRequest, Person, TransferPlan
 from ringbridge.model.limits import Claim, claims_of
 from ringbridge.model.numbers import plain_number, same_number
+from ringbridge.model.rates import Rates
 
 ANONYMOUS: Final = CallerId("anonymous", "Anonymous")
 ORIGINATION: Final = "call-orig-user"
@@ -37,7 +40,9 @@ REFUSALS: Final = (
                 "country-not-allowed",
                 "dial-policy",
                 "high-cost-number",
+                "no-price",
                 "not-your-user",
+                "spend-cap-reached",
             }
         ),
     ),
@@ -46,13 +51,19 @@ REFUSALS: Final = (
 
 
 class PlaceSettings(msgspec.Struct, frozen=True):
-    """Times for accepted calls, in seconds, and what domains without lists of their own allow."""
+    """Times for accepted calls, in seconds; what domains without lists of their own allow; what calls cost."""
 
     dial_before_s: float = 30.0
     origination_ring_timeout_s: float = 30.0
     termination_ring_timeout_s: float = 60.0
     max_duration_s: float = 14_400.0
     allowed_countries: str = ""
+    rates: Rates | None = None
+
+    @property
+    def longest_call_s(self) -> float:
+        """After how many seconds a call is over, whatever is known of it: all the ringing and late clocks included."""
+        return self.max_duration_s + 3600.0
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -79,6 +90,9 @@ class Drafts:
         self._store = store
         self._clock = clock
         self._settings = settings
+        self._spending = Spending(
+            store=store, clock=clock, rates=settings.rates, longest_call_s=settings.longest_call_s
+        )
 
     async def draft(self, request: CallRequest, principal: Principal, written: Sequence[Fault] = ()) -> Draft:
         """Return the call as it would be; `written` are the faults of the request as it was written.
@@ -137,11 +151,12 @@ class Drafts:
         )
 
     async def _faults_of_policy(self, domain: Domain, user: User, sides: Sequence[tuple[str, Resolved]]) -> list[Fault]:
-        """Return what is against the numbers outside that would ring."""
+        """Return what is against the numbers outside that would ring: policy, countries, and what they cost."""
         outside = [(field, side.dialled) for field, side in sides if isinstance(side, Found) and side.leaves_domain]
         countries = self._settings.allowed_countries
         found = [policy_fault(number, field, domain, user, default_countries=countries) for field, number in outside]
-        return [fault for fault in found if fault is not None]
+        faults = [fault for fault in found if fault is not None]
+        return faults + await self._spending.faults(domain, user, outside, zone_of((domain.time_zone,)))
 
     async def transfer(self, call: Call, to: str, remaining: Leg) -> TransferPlan:
         """Return who takes the place of whoever transfers `call` to the party `to`; `remaining` stays in it.

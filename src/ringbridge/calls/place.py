@@ -39,8 +39,7 @@ class Placer:
         self._node = node
         self._settings = settings
         self._drafts = Drafts(store=store, clock=clock, settings=settings)
-        longest_s = settings.max_duration_s + 3600.0  # with all the ringing before, and a node's clock that is late
-        self._limits = Limits(bus=bus, store=store, clock=clock, longest_call_s=longest_s)
+        self._limits = Limits(bus=bus, store=store, clock=clock, longest_call_s=settings.longest_call_s)
 
     async def place(self, request: CallRequest, principal: Principal, *, faults: Sequence[Fault] = ()) -> Placed:
         """Store the call and return it, or what the same request returned before.

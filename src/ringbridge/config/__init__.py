@@ -6,6 +6,7 @@ its own section, not the tree.
 
 from ringbridge.config.faults import ConfigError, Fault
 from ringbridge.config.loading import find_file, load
+from ringbridge.config.rates import load_rates
 from ringbridge.config.sections import (
     BusConfig,
     CallsConfig,
@@ -44,4 +45,5 @@ __all__ = [
     "StoreConfig",
     "find_file",
     "load",
+    "load_rates",
 ]

@@ -198,6 +198,8 @@ class CallsConfig(Section, frozen=True):
     allowed_countries: Annotated[str, Meta(pattern=r"^[A-Za-z0-9+*, ]*\Z")] = "*"
     """Where users of a domain may call that has no `allowed-countries` of its own: ISO codes, `+digits`, `premium`, and
     `*` for every country but those where calls are known to be dear."""
+    rate_table: Path | None = None
+    """TOML file: the price of a minute by the beginning of a number. None: nothing has a price, no spend cap acts."""
     sync_wait_s: Seconds = 2.0
     """Seconds that `synchronous: yes` waits for the local copy before it answers 202 instead of 200."""
 

@@ -39,6 +39,8 @@ class Domain(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, ta
     limits_max_active_calls_offnet: int | None = None
     limits_max_calls_per_minute: int | None = None
     """Ours; as the other limits, none or 0 is no limit (`model.limits`)."""
+    limits_max_spend_per_month: str = ""
+    """An amount by the rate table (ours, `model.rates`); empty: no cap."""
     other: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
@@ -65,6 +67,7 @@ class User(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag=
     ring_no_answer_timeout_seconds: int | None = None
     limits_max_active_calls_total: int | None = None
     limits_max_calls_per_minute: int | None = None
+    limits_max_spend_per_month: str = ""
     verified_caller_ids: str = ""
     account_status: str = "standard"
     other: dict[str, str] = msgspec.field(default_factory=dict)

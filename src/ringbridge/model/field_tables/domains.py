@@ -7,6 +7,7 @@ from typing import Final
 from ringbridge.model.dial_policy import check_countries, check_country
 from ringbridge.model.field_tables import checks
 from ringbridge.model.fields import Field, Form, Role
+from ringbridge.model.rates import check_amount
 
 YES_NO, WHOLE, DIGITS, JSON = Form.YES_NO, Form.WHOLE, Form.DIGITS, Form.JSON
 NAME, LIVE, SECRET = Role.NAME, Role.LIVE, Role.SECRET
@@ -92,6 +93,13 @@ DOMAIN_FIELDS: Final = (
         description="Most calls at once that leave the domain; empty or 0: no limit.",
     ),
     Field("limits-max-calls-per-minute", WHOLE, description="Most calls in a minute; empty or 0: no limit (ours)."),
+    Field(
+        "limits-max-spend-per-month",
+        description="What calls of a calendar month may cost by the rate table; empty: no cap (ours).",
+        check=check_amount,
+        max_length=16,
+        example="25.00",
+    ),
     Field("limits-max-call-queues", WHOLE),
     Field("limits-max-auto-attendants", WHOLE),
     Field("limits-max-conferences", WHOLE),

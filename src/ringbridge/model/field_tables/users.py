@@ -6,6 +6,7 @@ from typing import Final
 
 from ringbridge.model.field_tables import checks
 from ringbridge.model.fields import Field, Form, Role
+from ringbridge.model.rates import check_amount
 
 YES_NO, WHOLE, DIGITS, DATE_TIME, JSON = Form.YES_NO, Form.WHOLE, Form.DIGITS, Form.DATE_TIME, Form.JSON
 NAME, LIVE, STAMPED = Role.NAME, Role.LIVE, Role.STAMPED
@@ -64,6 +65,13 @@ USER_FIELDS: Final = (
         "limits-max-active-calls-total", WHOLE, description="Most calls at once; empty or 0: no limit of the user's."
     ),
     Field("limits-max-calls-per-minute", WHOLE, description="Most calls in a minute; empty or 0: no limit (ours)."),
+    Field(
+        "limits-max-spend-per-month",
+        description="What calls of a calendar month may cost by the rate table; empty: no cap (ours).",
+        check=check_amount,
+        max_length=16,
+        example="25.00",
+    ),
     Field(
         "verified-caller-ids",
         description="A comma list of numbers of others that the user may show (ours).",
