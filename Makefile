@@ -5,10 +5,10 @@ SHELL := /bin/bash
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help run test check test-fast test-live setup setup-run test-tools format lock bench clean
+.PHONY: help run test check test-fast test-live test-contract setup setup-run test-tools format lock bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 run: setup-run ## set up what is needed and run the demo
 	@exec $(BIN)/ringbridge demo $(ARGS)
@@ -17,11 +17,14 @@ test: setup test-tools ## set up what is needed, then all checks and all tests
 	@$(MAKE) --no-print-directory check
 	@exec $(BIN)/pytest $(ARGS)
 
-test-fast: setup ## all tests but those in tests/live
-	@exec $(BIN)/pytest --ignore=tests/live --numprocesses=2 $(ARGS)
+test-fast: setup ## all tests but those in tests/live and tests/contract
+	@exec $(BIN)/pytest --ignore=tests/live --ignore=tests/contract --numprocesses=2 $(ARGS)
 
 test-live: setup test-tools ## the tests with real processes, SIPp and kill -9
 	@exec $(BIN)/pytest tests/live $(ARGS)
+
+test-contract: setup test-tools ## the API contract, at any server (ARGS="--base-url … --key … --sip host:port")
+	@exec $(BIN)/pytest tests/contract $(ARGS)
 
 CHECKS := check-format check-lint check-types check-imports check-sizes check-locks check-dependencies
 .PHONY: $(CHECKS)

@@ -1,0 +1,152 @@
+"""A server to ask: the one that the options name, or `ringbridge serve`, started here on free loopback ports.
+
+    pytest tests/contract                                                  starts its own
+    pytest tests/contract --base-url https://… --key nss_… --sip host:port   asks that one
+
+CONTRACT_BASE_URL, CONTRACT_KEY and CONTRACT_SIP say the same. The tests know of the server only that address and a
+super user's key; nothing here imports Ringbridge, and what the starter runs are its commands.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.contract.wire import PASSWORD, PHONES, Server, Tenant, until
+
+OPTIONS = {"--base-url": "CONTRACT_BASE_URL", "--key": "CONTRACT_KEY", "--sip": "CONTRACT_SIP"}
+STARTS_WITHIN_S = 60.0  # on a busy machine
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("contract")
+    for option, variable in OPTIONS.items():
+        group.addoption(option, default=os.environ.get(variable), help=f"of the server to ask (or {variable})")
+
+
+def _option(config: pytest.Config, name: str) -> str | None:
+    """Return an option, or its variable where pytest was not told this folder and has not read the options."""
+    value = config.getoption(name, default=os.environ.get(OPTIONS[name]))
+    return None if value is None else str(value)
+
+
+@pytest.fixture(scope="session")
+def server(pytestconfig: pytest.Config) -> Iterator[Server]:
+    """Return what all tests ask."""
+    url, key, sip = (_option(pytestconfig, name) for name in OPTIONS)
+    if url is None:
+        with _served() as ours:
+            yield ours
+        return
+    assert key is not None, "--base-url needs --key: a super user's API key"
+    yield Server(url.rstrip("/"), key, sip or f"{urlsplit(url).hostname}:5060")
+
+
+@pytest.fixture(scope="session")
+def api(server: Server) -> Iterator[httpx.Client]:
+    """Return the API as the super user sees it."""
+    with server.client(server.key) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def tenant(api: httpx.Client) -> Iterator[Tenant]:
+    """Return a domain of this run with the users of `PHONES`, each with a device of the same name."""
+    with _tenant(api) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def other(api: httpx.Client) -> Iterator[Tenant]:
+    """Return another tenant's domain, with the same users."""
+    with _tenant(api) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def phones(server: Server, tenant: Tenant) -> Iterator[Tenant]:
+    """Return the tenant once its phones are registered: of 1000 and 1001, who answer, and 1002, who only rings."""
+    with ExitStack() as stack:
+        for name, manner in PHONES.items():
+            arguments = ["--user", name, "--domain", tenant.domain, "--password", PASSWORD, "--registrar", server.sip]
+            stack.enter_context(_process("phone", *arguments, *manner))
+        for name in PHONES:
+            device = f"{tenant.path}/users/{name}/devices/{name}"
+            registered = partial(_is_registered, tenant.api, device)
+            until(registered, within_s=STARTS_WITHIN_S, what=f"{device} registers")
+        yield tenant
+
+
+def _is_registered(api: httpx.Client, path: str) -> bool:
+    return bool(api.get(path).json().get("device-sip-registration-state") == "registered")
+
+
+@contextmanager
+def _tenant(api: httpx.Client) -> Iterator[Tenant]:
+    """Make a domain that is gone afterwards, with all that is in it."""
+    made = Tenant(api, f"contract-{secrets.token_hex(4)}.example")
+    made.build()
+    try:
+        yield made
+    finally:
+        api.delete(made.path, params={"cascade": "yes"})
+
+
+@contextmanager
+def _served() -> Iterator[Server]:
+    """Run `ringbridge serve` for the session."""
+    data = Path(tempfile.mkdtemp(prefix="rb-"))  # short enough to hold a unix socket
+    http, sip = f"127.0.0.1:{_free_port()}", f"127.0.0.1:{_free_port()}"
+    try:
+        with _process("serve", "--data", data, "--http", http, "--sip", sip) as log:
+            until(lambda: "Ringbridge is ready" in log.read_text(), within_s=STARTS_WITHIN_S, what="serve is ready")
+            yield Server(f"http://{http}", (data / "admin.key").read_text().strip(), sip)
+    finally:
+        shutil.rmtree(data)
+
+
+@contextmanager
+def _process(command: str, *arguments: object) -> Iterator[Path]:
+    """Run a command of Ringbridge; give the file of what it prints, and end it by its own id."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RINGBRIDGE_")}
+    with tempfile.NamedTemporaryFile(prefix=f"{command}-") as log:
+        line = [sys.executable, "-m", "ringbridge", command, *map(str, arguments)]
+        process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        try:
+            yield Path(log.name)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(10.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _free_port() -> int:
+    """Return a port of 127.0.0.1 that was free for UDP and TCP a moment ago."""
+    while True:
+        with socket.socket(type=socket.SOCK_STREAM) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", 0))
+            port = int(tcp.getsockname()[1])
+            try:
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                time.sleep(0.01)
+                continue
+            return port
