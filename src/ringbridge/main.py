@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import math
 import secrets
 import signal
 import sys
@@ -47,6 +48,7 @@ from ringbridge.calls.directory_writes import DirectoryWrites
 from ringbridge.calls.draft import PlaceSettings
 from ringbridge.calls.owner import Owner
 from ringbridge.calls.place import Placer
+from ringbridge.calls.ports import Clock
 from ringbridge.calls.provision import Provision
 from ringbridge.calls.subscriptions import Subscriptions
 from ringbridge.config import (
@@ -60,7 +62,7 @@ from ringbridge.config import (
     load_rates,
 )
 from ringbridge.model.directory import ApiKey
-from ringbridge.model.errors import BusUnavailable
+from ringbridge.model.errors import BusUnavailable, StoreUnavailable
 from ringbridge.model.ids import NodeId, SessionId
 from ringbridge.model.keys import ALPHABET, RANDOM_LENGTH, SUPER_USER, hash_of, key_id_of, make_key
 
@@ -83,6 +85,7 @@ _MENDABLE = (
     RelayUnavailable,
     ServerFailed,
     StoreTooNew,
+    StoreUnavailable,
     UnfitBus,
 )
 """What keeps a node from starting, and people can mend."""
@@ -204,10 +207,17 @@ class _Builder:
     async def build(self) -> None:
         config, stack = self._config, self._stack
         bus = await self._bus()
-        store = SqlStore.open(config.store.path or config.node.data_dir / "ringbridge.db", clock=self._clock)
+        store = _open_store(config, self._clock)
         stack.push_async_callback(store.close)
         pause_s = COMMIT_PAUSE_S if Role.API in config.node.roles else UNREAD_PAUSE_S
-        replica = Replica(bus.feed, store, clock=self._clock, commit_pause_s=pause_s)
+        kept_days = config.store.cdrs_kept_days
+        replica = Replica(
+            bus.feed,
+            store,
+            clock=self._clock,
+            commit_pause_s=pause_s,
+            cdrs_kept_s=math.inf if kept_days is None else kept_days * 86_400.0,
+        )
         await replica.start()
         await stack.enter_async_context(_task(replica.run(), "replica"))
         if not await replica.caught_up(timeout_s=CATCH_UP_S):
@@ -320,7 +330,7 @@ class _Builder:
             writes=DirectoryWrites(bus=bus, store=store, replica=replica, clock=self._clock),
             events=await self._events(bus, store, replica),
             clock=self._clock,
-            readiness=lambda: self._readiness(bus),
+            readiness=lambda: self._readiness(bus, replica),
             settings=ApiSettings(
                 body_limit=config.http.body_limit_bytes,
                 sync_wait_s=calls.sync_wait_s,
@@ -345,14 +355,17 @@ class _Builder:
         await self._stack.enter_async_context(_task(webhooks.run(), "webhooks"))
         return WebhookDesk(parts, webhooks.courier)
 
-    def _readiness(self, bus: NatsBus) -> Readiness:
+    def _readiness(self, bus: NatsBus, replica: Replica) -> Readiness:
+        details = {f"bus-fault-{number}": fault for number, fault in enumerate(bus.faults, start=1)}
+        if replica.fault:
+            details["store-fault"] = replica.fault
         return Readiness(
-            ready=bus.is_up and self._relay_state != "down",
+            ready=bus.is_up and self._relay_state != "down" and not replica.fault,
             node=self._node.id,
             bus="up" if bus.is_up else "down",
             durability=self._config.bus.durability.value,
             relay=self._relay_state,
-            details={f"bus-fault-{number}": fault for number, fault in enumerate(bus.faults, start=1)},
+            details=details,
         )
 
 
@@ -364,6 +377,12 @@ def _rate_limits(config: RateLimitsConfig) -> RateLimits:
         address=config.address,
         unauthenticated=config.unauthenticated,
     )
+
+
+def _open_store(config: Config, clock: Clock) -> SqlStore:
+    if config.store.url is not None:
+        return SqlStore.open_url(config.store.url, clock)
+    return SqlStore.open(config.store_path, clock)
 
 
 async def _own_relay(config: Config, stack: AsyncExitStack) -> RelayChild:

@@ -11,7 +11,15 @@ import pytest
 from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.nats_bus_subjects import Stream, contact_digest
 from ringbridge.adapters.store import SqlStore
-from ringbridge.adapters.store_batch import LegName, LocationChange, Offset, RecordChange, ReplicaStore, StoreBatch
+from ringbridge.adapters.store_batch import (
+    LegName,
+    LocationChange,
+    Offset,
+    PurgeBounds,
+    RecordChange,
+    ReplicaStore,
+    StoreBatch,
+)
 from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.calls.ports import Store
 from ringbridge.model.call import Call, CallState, fold
@@ -250,11 +258,21 @@ async def test_what_is_old_is_purged_and_cdrs_stay(store: ReplicaStore) -> None:
     old, new = ended_call("old", at=1.0), ended_call("new", at=100.0)
     live = call_of("live", at=1.0)
     await store.apply(StoreBatch(calls=[old, new, live], cdrs=[cdr_of(old)], locations=[located("1001", "sip:x@a")]))
-    await store.purge(calls_ended_before=50.0, locations_expired_before=2_000_000.0)
+    await store.purge(PurgeBounds(calls_ended_before=50.0, locations_expired_before=2_000_000.0))
     assert await store.call(DOMAIN, "old") is None
     assert await store.call(DOMAIN, "new") == new
     assert await store.call(DOMAIN, "live") == live
     assert names(await store.cdrs(CdrQuery(), limit=9)) == ["old"]
+
+
+async def test_cdrs_go_when_the_operator_says_so(store: ReplicaStore) -> None:
+    old, new = ended_call("old", at=1.0), ended_call("new", at=100.0)
+    await store.apply(StoreBatch(cdrs=[cdr_of(old), cdr_of(new)]))
+    await store.purge(PurgeBounds(cdrs_before=100.0))
+    assert names(await store.cdrs(CdrQuery(), limit=9)) == ["new"]
+    of_user = CdrQuery(domains=(DOMAIN,), user="1001")
+    assert names(await store.cdrs(of_user, limit=9)) == ["new"]
+    assert (await store.count_cdrs(of_user)).total == 1
 
 
 async def test_a_dropped_stream_takes_only_its_own(store: ReplicaStore) -> None:

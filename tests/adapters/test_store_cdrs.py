@@ -25,6 +25,7 @@ from ringbridge.adapters.store_schema import cdr_parties, cdrs
 from ringbridge.model.cdr import Cdr, Direction
 from ringbridge.model.cdr_query import CdrPage, CdrQuery, CdrTotals, Place
 from ringbridge.model.errors import StoreUnavailable
+from ringbridge.model.ids import DomainName, SessionId
 from tests.adapters.bus_calls import TestClock
 from tests.adapters.cdr_samples import cdr, outside
 
@@ -165,7 +166,7 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]
         yield one
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     some=st.lists(CDRS, max_size=12, unique_by=lambda one: one.id),
     query=st.one_of(QUERIES, USER_QUERIES),
@@ -271,7 +272,13 @@ async def test_a_store_that_cannot_be_read_is_said_to_be_so_and_tried_again(tmp_
     other.execute("ALTER TABLE cdrs RENAME TO elsewhere")
     with pytest.raises(StoreUnavailable):
         await store.cdrs(DEMO, limit=1)
+    with pytest.raises(StoreUnavailable):
+        await store.cdr(DomainName("demo"), SessionId("s-a"))
+    with pytest.raises(StoreUnavailable, match="written"):
+        await store.apply(StoreBatch(cdrs=[cdr("b", started_at=1.0)]))
     other.execute("ALTER TABLE elsewhere RENAME TO cdrs")
     other.close()
-    assert names(await store.cdrs(DEMO, limit=1)) == ["a"]
+    await store.apply(StoreBatch(cdrs=[cdr("b", started_at=1.0)]))
+    assert names(await store.cdrs(DEMO, limit=9)) == ["a", "b"]
+    assert await store.cdr(DomainName("demo"), SessionId("s-a")) == cdr("a")
     await store.close()

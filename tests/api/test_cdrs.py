@@ -19,8 +19,9 @@ from ringbridge.api.cdr_fields import CDR_D, CDR_R, CDR_U, number_or_text
 from ringbridge.api.cdr_views import DOMAIN_VIEW, RAW_VIEW, USER_VIEW, cell
 from ringbridge.api.cdrs import wants_csv
 from ringbridge.model.cdr import Cdr
+from tests.adapters.bus_calls import until
 from tests.adapters.cdr_samples import cdr, outside
-from tests.api.world import World
+from tests.api.world import CALLS, World, order
 
 SCHEMAS = Path(__file__).parents[2] / "tests" / "api" / "cdr_schemas.json"
 ALL, DEMO, USER = "/ns-api/v2/cdrs", "/ns-api/v2/domains/demo/cdrs", "/ns-api/v2/domains/demo/users/1001/cdrs"
@@ -413,3 +414,21 @@ async def test_a_call_has_no_recordings_yet(world: World, manager: httpx.AsyncCl
     assert (await manager.get("/ns-api/v2/domains/other/recordings/c1")).status_code == 404
     async with world.client(world.super_key) as admin:
         assert (await admin.get("/ns-api/v2/domains/none/recordings/c1")).status_code == 404
+
+
+async def test_while_the_store_cannot_be_written_nothing_is_answered_that_may_be_wrong(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    world.store.is_writable = False
+    answer = await client.post(CALLS, json=order("full"))
+    assert answer.status_code == 202, "accepted before anybody could know"
+    await until(lambda: bool(world.replica.fault))
+    for path in (USER, f"{USER}/count", CALLS, f"{CALLS}/full"):
+        answer = await client.get(path)
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (503, "store-unavailable")
+        assert answer.headers["retry-after"]
+    assert (await client.post(CALLS, json=order("another"))).status_code == 503
+    world.store.is_writable = True
+    await until(lambda: not world.replica.fault)
+    assert (await client.get(f"{CALLS}/full")).status_code == 200
+    assert (await client.get(f"{CALLS}/another")).status_code == 404

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, Stream, stream_of
-from ringbridge.adapters.store_batch import Offset, StoreBatch
+from ringbridge.adapters.store_batch import Offset, PurgeBounds, StoreBatch
 from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.calls.ports import CallPage, Clock
 from ringbridge.model.call import Call
@@ -27,6 +27,7 @@ from ringbridge.model.directory import (
     User,
     parent_of,
 )
+from ringbridge.model.errors import StoreUnavailable
 from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId
 
 
@@ -41,11 +42,15 @@ class MemoryStore:
         self._calls: dict[tuple[str, str], Call] = {}
         self._cdrs: dict[str, Cdr] = {}
         self.commits = 0
+        self.is_writable = True
+        """Tests make it False: locked, full, away."""
 
     # --- written by the replica ---
 
     async def apply(self, batch: StoreBatch) -> None:
         await asyncio.sleep(0)
+        if not self.is_writable:
+            raise StoreUnavailable("the local copy cannot be written now: disk full")
         for stream in batch.dropped:
             self._drop(stream)
         for change in batch.records:
@@ -99,13 +104,15 @@ class MemoryStore:
     async def live_calls(self) -> list[Call]:
         return [call for call in self._calls.values() if not call.is_over]
 
-    async def purge(self, *, calls_ended_before: float, locations_expired_before: float) -> None:
+    async def purge(self, bounds: PurgeBounds) -> bool:
         for key, call in list(self._calls.items()):
-            if call.is_over and max(call.ended_at, call.barred_until) < calls_ended_before:
+            if call.is_over and max(call.ended_at, call.barred_until) < bounds.calls_ended_before:
                 del self._calls[key]
         for place, location in list(self._locations.items()):
-            if location.expires_at < locations_expired_before:
+            if location.expires_at < bounds.locations_expired_before:
                 del self._locations[place]
+        self._cdrs = {key: cdr for key, cdr in self._cdrs.items() if cdr.started_at >= bounds.cdrs_before}
+        return False
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -33,11 +34,20 @@ from ringbridge.adapters.nats_bus_subjects import (
     stream_of,
 )
 from ringbridge.adapters.replica_feed import Feed
-from ringbridge.adapters.store_batch import LegName, LocationChange, Offset, RecordChange, ReplicaStore, StoreBatch
+from ringbridge.adapters.store_batch import (
+    LegName,
+    LocationChange,
+    Offset,
+    PurgeBounds,
+    RecordChange,
+    ReplicaStore,
+    StoreBatch,
+)
 from ringbridge.calls.ports import Clock
 from ringbridge.model.call import Call, fold
 from ringbridge.model.cdr import cdr_of
 from ringbridge.model.directory import Location, Record
+from ringbridge.model.errors import StoreUnavailable
 from ringbridge.model.events import CallRequested, LegInvited, decode
 
 log = structlog.get_logger(__name__)
@@ -46,6 +56,8 @@ ENTRIES_OF_A_STREAM = 48  # in one commit; folding them from all streams takes t
 ENTRIES_PER_COMMIT = 256  # waiting for company is over
 COMMIT_PAUSE_S = 0.04  # a GET may be this old; a commit costs as much as ten messages
 PURGE_EVERY_S = 600.0
+PURGE_PAUSE_S = 1.0  # while there is more than one purge takes at once
+STORE_RETRY_S = 0.5
 CALLS_READABLE_S = 24 * 3600.0  # contract §3: ended calls stay readable by GET for 24 hours
 LOCATIONS_KEPT_S = 60.0  # rows that ran out are not read any more; the marker of the bus usually comes first
 
@@ -131,17 +143,25 @@ class Replica:
     """`calls.ports.Replica`: `run` it as a task; `start` before, to learn where the store stands."""
 
     def __init__(
-        self, feed: Feed, store: ReplicaStore, *, clock: Clock, commit_pause_s: float = COMMIT_PAUSE_S
+        self,
+        feed: Feed,
+        store: ReplicaStore,
+        *,
+        clock: Clock,
+        commit_pause_s: float = COMMIT_PAUSE_S,
+        cdrs_kept_s: float = math.inf,
     ) -> None:
         self._feed = feed
         self._store = store
         self._clock = clock
         self._commit_pause_s = commit_pause_s
+        self._cdrs_kept_s = cdrs_kept_s
         self._cursors: dict[Stream, _Cursor] = {}
         self._live: dict[str, Call] = {}
         self._listeners: list[Callable[[Call], None]] = []
         self._record_listeners: list[Callable[[RecordChange], None]] = []
         self._wake = asyncio.Event()
+        self._fault = ""
         self.bad_messages = 0
         """How many messages could not be read and were passed over."""
 
@@ -161,6 +181,10 @@ class Replica:
                 group.create_task(self._feed.run(stream, cursor), name=f"replica-{stream}")
             group.create_task(self._commit_loop(), name="replica-commit")
             group.create_task(self._purge_loop(), name="replica-purge")
+
+    @property
+    def fault(self) -> str:
+        return self._fault
 
     @property
     def is_started(self) -> bool:
@@ -255,8 +279,21 @@ class Replica:
                 await self._take(cursor.stream, taken, batch, changed)
         batch.calls = list(changed.values())
         batch.cdrs = [cdr_of(call) for call in batch.calls if call.is_over and call.release and call.plan]
-        await self._store.apply(batch)
+        await self._apply(batch)
         self._committed(batch, changed)
+
+    async def _apply(self, batch: StoreBatch) -> None:
+        """Write `batch`, however long the store is locked, full or away."""
+        while True:
+            try:
+                await self._store.apply(batch)
+            except StoreUnavailable as fault:
+                log.warning("store_write_failed", fault=fault.message)
+                self._fault = fault.message
+                await asyncio.sleep(STORE_RETRY_S)
+            else:
+                self._fault = ""
+                return
 
     async def _take(self, stream: Stream, taken: list[_Entry], batch: StoreBatch, changed: dict[str, Call]) -> None:
         if stream is Stream.DIRECTORY:
@@ -343,7 +380,14 @@ class Replica:
     async def _purge_loop(self) -> None:
         while True:
             now = self._clock.now()
-            await self._store.purge(
-                calls_ended_before=now - CALLS_READABLE_S, locations_expired_before=now - LOCATIONS_KEPT_S
+            bounds = PurgeBounds(
+                calls_ended_before=now - CALLS_READABLE_S,
+                locations_expired_before=now - LOCATIONS_KEPT_S,
+                cdrs_before=now - self._cdrs_kept_s,
             )
-            await asyncio.sleep(PURGE_EVERY_S)
+            try:
+                more = await self._store.purge(bounds)
+            except StoreUnavailable as fault:
+                log.warning("purge_failed", fault=fault.message)
+                more = False
+            await asyncio.sleep(PURGE_PAUSE_S if more else PURGE_EVERY_S)

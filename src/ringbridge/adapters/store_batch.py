@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import msgspec
@@ -62,6 +63,15 @@ class StoreBatch(msgspec.Struct):
     dropped: list[str] = []
 
 
+class PurgeBounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be forgotten: times in epoch seconds."""
+
+    calls_ended_before: float = -math.inf
+    locations_expired_before: float = -math.inf
+    cdrs_before: float = -math.inf
+    """CDRs of calls that began before it."""
+
+
 class ReplicaStore(Store, Protocol):
     """A store as its replica sees it: the reads of `Store`, and the one way to write."""
 
@@ -77,8 +87,8 @@ class ReplicaStore(Store, Protocol):
         """Write `batch` durably, whole or not at all."""
         ...
 
-    async def purge(self, *, calls_ended_before: float, locations_expired_before: float) -> None:
-        """Forget calls that ended, and locations that ran out, before these times in epoch seconds."""
+    async def purge(self, bounds: PurgeBounds) -> bool:
+        """Forget some of what is older than `bounds`; return whether there may be more."""
         ...
 
     async def close(self) -> None: ...

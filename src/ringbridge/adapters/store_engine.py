@@ -9,13 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.pool import NullPool
 
 from ringbridge.adapters.store_schema import metadata
 
 HEAD = "0002"
 """The newest step in `store_migrations`."""
+CONNECT_S = 5
+"""Seconds for a connection to a database server; a local network takes milliseconds."""
 
 
 class StoreTooNew(Exception):
@@ -23,8 +25,12 @@ class StoreTooNew(Exception):
 
 
 def open_engine(url: str) -> Engine:
-    """Return the engine of a database, `sqlite:///path` or `postgresql+psycopg://…`."""
-    engine = create_engine(url, poolclass=NullPool)
+    """Return the engine of a database, `sqlite:///path` or `postgresql://user:password@host:port/database`."""
+    address = make_url(url)
+    if address.drivername == "postgresql":
+        address = address.set(drivername="postgresql+psycopg")
+    options = {} if address.drivername.startswith("sqlite") else {"connect_args": {"connect_timeout": CONNECT_S}}
+    engine = create_engine(address, poolclass=NullPool, **options)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
     return engine
@@ -45,6 +51,8 @@ def forbid_writing(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA query_only=ON")
         connection.rollback()
+    else:
+        connection.exec_driver_sql("SET default_transaction_read_only = on")
 
 
 def migrate(engine: Engine) -> bool:

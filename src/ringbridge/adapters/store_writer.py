@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 from sqlalchemy import Connection, Delete, Engine, Table, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, SHARDS, Stream
 from ringbridge.adapters.store_batch import LegName, LocationChange, RecordChange, StoreBatch
@@ -18,11 +19,10 @@ from ringbridge.adapters.store_cdr_rows import cdr_row, party_rows
 from ringbridge.adapters.store_schema import call_names, calls, cdr_parties, cdrs, locations, offsets, records
 from ringbridge.model.call import Call
 from ringbridge.model.directory import Record, parent_of
+from ringbridge.model.errors import StoreUnavailable
 
 Row: TypeAlias = dict[str, Any]
 Work: TypeAlias = Callable[[Connection], None]
-
-PURGED_AT_ONCE = 2000  # rows; more would keep the replica waiting for longer than a breath
 
 _pack = msgspec.msgpack.Encoder().encode
 _json = msgspec.json.Encoder().encode
@@ -54,7 +54,6 @@ def _delete_by(table: Table, *names: str) -> Delete:
 _DELETE_RECORD = _delete_by(records, "kind", "key")
 _DELETE_LOCATION = _delete_by(locations, "domain", "device", "contact_digest")
 _DELETE_CALL = _delete_by(calls, "domain", "call_id")
-_DELETE_NAMES = _delete_by(call_names, "domain", "call_id")
 _NAMED_CALL = select(calls.c.domain).where(
     calls.c.domain == call_names.c.domain, calls.c.call_id == call_names.c.call_id
 )
@@ -91,13 +90,10 @@ class StoreWriter:
 
     def write(self, batch: StoreBatch) -> asyncio.Future[None]:
         """Write `batch`."""
-        return self._do(lambda connection: self._write(connection, batch))
+        return self.do(lambda connection: self._write(connection, batch))
 
-    def purge(self, *, calls_ended_before: float, locations_expired_before: float) -> asyncio.Future[None]:
-        """Delete some of what is old."""
-        return self._do(lambda connection: _purge(connection, calls_ended_before, locations_expired_before))
-
-    def _do(self, work: Work) -> asyncio.Future[None]:
+    def do(self, work: Work) -> asyncio.Future[None]:
+        """Do `work` in a transaction, with what else waits."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.put((work, future))
         return future
@@ -125,6 +121,9 @@ class StoreWriter:
             with connection.begin():
                 for work, _ in together:
                     work(connection)
+        except (OperationalError, InterfaceError, InternalError) as error:
+            # Locked, full, away: the same can be written later.
+            fault = StoreUnavailable(f"the local copy cannot be written now: {error.__cause__ or error}")
         except Exception as error:  # noqa: BLE001 - the one guard of this thread: whoever waits must hear of it
             fault = error
         for _, future in together:
@@ -176,19 +175,6 @@ def _settle(future: asyncio.Future[None], fault: Exception | None) -> None:
         future.set_result(None)
     else:
         future.set_exception(fault)
-
-
-def _purge(connection: Connection, calls_ended_before: float, locations_expired_before: float) -> None:
-    old = (
-        select(calls.c.domain, calls.c.call_id)
-        .where(calls.c.is_over, calls.c.ended_at < calls_ended_before)
-        .limit(PURGED_AT_ONCE)
-    )
-    rows = [{"its_domain": row.domain, "its_call_id": row.call_id} for row in connection.execute(old)]
-    if rows:
-        connection.execute(_DELETE_CALL, rows)
-        connection.execute(_DELETE_NAMES, rows)
-    connection.execute(delete(locations).where(locations.c.expires_at < locations_expired_before))
 
 
 def _record_key(change: RecordChange) -> Row:

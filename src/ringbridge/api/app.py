@@ -45,7 +45,7 @@ from ringbridge.api.parts import ApiParts
 from ringbridge.api.rate_limits import RateLimiter
 from ringbridge.api.requests import Request, header
 from ringbridge.model.access import SYSTEM
-from ringbridge.model.errors import CallError, Refusal
+from ringbridge.model.errors import CallError, Refusal, StoreUnavailable
 
 LitestarRequestT: TypeAlias = LitestarRequest[object, object, State]
 
@@ -59,6 +59,7 @@ class _Served:
     def __init__(self, operation: Operation, gate: Gate, parts: ApiParts) -> None:
         self._operation = operation
         self._gate = gate
+        self._replica = parts.replica
         self._settings = parts.settings
 
     async def handle(self, request: LitestarRequestT) -> Answer:
@@ -80,6 +81,9 @@ class _Served:
         if self._operation.access is Access.OPEN:
             self._gate.pass_stranger(scope)
         else:
+            if self._replica.fault:
+                # What the copy says is not what is: neither a 404 nor a 202 could be relied on.
+                raise StoreUnavailable("the local copy cannot be written now; try again")
             principal, domain, user = await self._gate.admit(self._operation, scope)
         mine = Request(
             scope,

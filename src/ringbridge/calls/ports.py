@@ -8,9 +8,8 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from ringbridge.calls.directory_ports import Directory
+from ringbridge.calls.history import History
 from ringbridge.model.call import Call, Leg, Side
-from ringbridge.model.cdr import Cdr
-from ringbridge.model.cdr_query import CdrPage, CdrQuery, CdrTotals, Place
 from ringbridge.model.directory import (
     Location,
     Record,
@@ -165,7 +164,7 @@ class CallPage(msgspec.Struct, frozen=True):
     total: int
 
 
-class Store(Directory, Protocol):
+class Store(Directory, History, Protocol):
     """Everything that is read, from the local replica alone; it goes on while the bus is away."""
 
     async def call(self, domain: DomainName, name: str) -> Call | None:
@@ -186,19 +185,14 @@ class Store(Directory, Protocol):
         """Return the calls that are not over and that `node` owns."""
         ...
 
-    async def cdr(self, domain: DomainName, session_id: SessionId) -> Cdr | None: ...
-
-    async def cdrs(self, query: CdrQuery, *, limit: int, skip: int = 0, after: Place | None = None) -> CdrPage:
-        """Return CDRs, newest first: at most `limit`, from behind `after`, then passing over `skip`."""
-        ...
-
-    async def count_cdrs(self, query: CdrQuery, *, at_most: int | None = None) -> CdrTotals:
-        """Return how many CDRs `query` asks for; more than `at_most` are not counted."""
-        ...
-
 
 class Replica(Protocol):
     """The loop that keeps the store up to date with the bus."""
+
+    @property
+    def fault(self) -> str:
+        """Why the store cannot be written now; empty when it can. Until then it tells what was, not what is."""
+        ...
 
     async def wait_calls(self, sequence: int, *, timeout_s: float) -> bool:
         """Return whether the store has applied the CALLS stream up to `sequence` within `timeout_s`."""

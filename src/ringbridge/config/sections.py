@@ -160,6 +160,12 @@ class StoreConfig(Section, frozen=True):
 
     path: Path | None = None
     """SQLite file. None: `ringbridge.db` in `data_dir`."""
+    url: Annotated[str, Meta(pattern=r"^postgresql://[^\s]+\Z", extra={"secret": True})] | None = None
+    """PostgreSQL instead, `postgresql://user:password@host:port/database`, this node's own database; may hold a
+    password. None: SQLite, which is faster here and asks for no server. PostgreSQL is for reports on CDRs by others."""
+    cdrs_kept_days: Annotated[int, Meta(ge=1, le=36_500)] | None = None
+    """Days that CDRs are kept. None: for ever, since they are the proof of what was billed, and how long that must be
+    kept, or may be, is a law that only the operator knows."""
 
 
 class RelayConfig(Section, frozen=True):

@@ -1,0 +1,130 @@
+"""The store on PostgreSQL: the same contract, test for test, and what only a server can do: go away and come back."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, insert, text
+
+from ringbridge.adapters.store import SqlStore
+from ringbridge.adapters.store_batch import ReplicaStore, StoreBatch
+from ringbridge.adapters.store_cdr_rows import cdr_row, party_rows
+from ringbridge.adapters.store_cdrs import key_statement
+from ringbridge.adapters.store_engine import migrate, open_engine, upgrade
+from ringbridge.adapters.store_schema import cdr_parties, cdrs, metadata
+from ringbridge.model.directory import User
+from ringbridge.model.errors import StoreUnavailable
+from tests.adapters import test_store, test_store_cdrs
+from tests.adapters.bus_calls import DOMAIN, TestClock
+from tests.adapters.cdr_samples import cdr
+from tests.adapters.test_store import put
+from tests.adapters.test_store_cdrs import DEMO, LISTS, names
+from tests.live.postgres import new_database, postgres
+
+NUMBERS = itertools.count(1)
+
+# Every test of the contract is collected here too, with the fixtures of this file.
+globals().update({name: test for name, test in vars(test_store).items() if name.startswith("test_")})
+test_histories = test_store_cdrs.test_a_user_s_history_has_what_was_made_answered_and_missed
+test_filters = test_store_cdrs.test_filters_find_a_number_however_it_is_written
+test_pages = test_store_cdrs.test_pages_by_place_and_by_number_are_the_same
+test_sql_finds_what_is_meant = test_store_cdrs.test_sql_finds_what_is_meant
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+@pytest.fixture
+def url(server: str) -> str:
+    return new_database(server, f"store{next(NUMBERS)}")
+
+
+@pytest.fixture
+async def store(url: str, clock: TestClock) -> AsyncIterator[ReplicaStore]:
+    made = SqlStore.open_url(url, clock)
+    yield made
+    await made.close()
+
+
+@pytest.fixture(scope="module")
+def connection(server: str) -> Iterator[Connection]:
+    engine = open_engine(new_database(server, "agree"))
+    migrate(engine)
+    with engine.connect() as one:
+        yield one
+    engine.dispose()
+
+
+@pytest.mark.parametrize("make", [migrate, upgrade])
+def test_the_steps_lead_to_the_tables_that_the_code_uses(url: str, make: object) -> None:
+    engine = open_engine(url)
+    (migrate if make is migrate else upgrade)(engine)
+    assert not migrate(engine)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_is_read_from_an_index_in_its_order(connection: Connection, name: str) -> None:
+    """With as many rows as make an index worth it, and as few as a test has time for."""
+    query, index = LISTS[name]
+    if connection.execute(text("SELECT count(*) FROM cdrs")).scalar() == 0:
+        some = [
+            cdr(f"{number:05}", started_at=float(number), dialled=str(number), domain=domain, term_domain=domain)
+            for number in range(8000)
+            for domain in [f"d{number % 50}" if number % 20 else "demo"]
+        ]
+        connection.execute(insert(cdrs), [cdr_row(one) for one in some])
+        connection.execute(insert(cdr_parties), [row for one in some for row in party_rows(one)])
+        connection.commit()
+        connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE")
+    domain = query.domains[0] if query.domains else None
+    statement = key_statement(query, domain, 100, None)
+    compiled = statement.compile(connection.engine, compile_kwargs={"literal_binds": True})
+    plan = "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {compiled}"))
+    assert "Index Only Scan" in plan, plan
+    assert {"cdr_parties": "cdr_parties_pkey"}.get(index, index) in plan, plan
+    assert "Seq Scan" not in plan
+
+
+async def test_a_server_that_went_away_is_found_again(store: ReplicaStore, server: str) -> None:
+    user = User(DOMAIN, "1001")
+    await store.apply(put(user))
+    await store.apply(StoreBatch(cdrs=[cdr("a")]))
+    assert await store.records("user") == [user]
+    assert names(await store.cdrs(DEMO, limit=1)) == ["a"]
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'store%'")
+    with pytest.raises(StoreUnavailable):
+        await store.records("user")
+    assert await store.records("user") == [user]
+    with pytest.raises(StoreUnavailable):
+        await store.apply(StoreBatch(cdrs=[cdr("b", started_at=2000.0)]))
+    await store.apply(StoreBatch(cdrs=[cdr("b", started_at=2000.0)]))
+    found: list[str] = []
+    for _ in range(10):  # each reader's thread finds out for itself
+        try:
+            found = names(await store.cdrs(DEMO, limit=2))
+        except StoreUnavailable:
+            await asyncio.sleep(0)
+    assert found == ["b", "a"]
+
+
+def test_a_server_that_is_not_there_is_said_to_be_so(clock: TestClock) -> None:
+    with pytest.raises(StoreUnavailable, match="cannot be opened"):
+        SqlStore.open_url("postgresql://ringbridge:secret@127.0.0.1:1/none", clock)
