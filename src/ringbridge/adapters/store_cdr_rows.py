@@ -11,7 +11,7 @@ from ringbridge.model.cdr_query import plain, total_seconds
 
 Row: TypeAlias = dict[str, Any]
 
-_pack = msgspec.msgpack.Encoder().encode
+pack_cdr = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Cdr)
 
 
@@ -27,7 +27,7 @@ def cdr_row(cdr: Cdr) -> Row:
         "dialled": plain(cdr.dialled),
         "orig_site": cdr.orig_site,
         "term_site": cdr.term_site,
-        "body": _pack(cdr),
+        "body": pack_cdr(cdr),
     }
 
 

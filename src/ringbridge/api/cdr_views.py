@@ -28,7 +28,7 @@ _CAUSE: Final[Schema] = {
     },
 }
 NUMBER: Final = re.compile(r"[+-]?[0-9][0-9 .,]*", re.ASCII)
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+FORMULA: Final = frozenset(("=", "+", "-", "@", "\t", "\r", "\n", "|", "\uff1d", "\uff0b", "\uff0d", "\uff20"))
 """What makes a spreadsheet take a cell for a formula; the last four are the full-width forms of the first."""
 
 
@@ -77,7 +77,7 @@ class CdrView:
 
 def cell(value: object) -> object:
     """Return a value as a CSV cell that no spreadsheet takes for a formula; numbers with a sign stay as they are."""
-    if isinstance(value, str) and value.startswith(FORMULA) and not NUMBER.fullmatch(value):
+    if isinstance(value, str) and value[:1] in FORMULA and not NUMBER.fullmatch(value):
         return f"'{value}"
     return value
 

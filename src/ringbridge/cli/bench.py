@@ -21,17 +21,24 @@ class What(StrEnum):
     POSTS = "posts"
     LATENCY = "latency"
     DIALPLAN = "dialplan"
+    CDRS = "cdrs"
     ALL = "all"
 
 
 def bench(
-    what: Annotated[What, typer.Argument(help="calls, held, posts, latency, dialplan, or all of them.")] = What.ALL,
+    what: Annotated[
+        What, typer.Argument(help="calls, held, posts, latency, dialplan, cdrs, or all of them.")
+    ] = What.ALL,
     *,
     rate: Annotated[float | None, typer.Option(help="Calls or requests a second.", min=1, max=20_000)] = None,
     seconds: Annotated[float, typer.Option(help="How long each load lasts.", min=1, max=600)] = 10.0,
     hold_s: Annotated[float, typer.Option(help="How long each call stays up.", min=0.1, max=600)] = 3.0,
     rules: Annotated[int, typer.Option(help="Rules of a plan, for `dialplan`.", min=10, max=100_000)] = 10_000,
     calls: Annotated[int, typer.Option(help="Calls held at once, for `held`.", min=10, max=4000)] = 2000,
+    rows: Annotated[int, typer.Option(help="CDRs in the store, for `cdrs`; a busy year has ten million.", min=1000)] = (
+        200_000
+    ),
+    store_url: Annotated[str | None, typer.Option(help="An empty PostgreSQL database, for `cdrs`.")] = None,
 ) -> None:
     """Measure calls a second, CPU and memory a call, and latencies; needs SIPp (apt-get install sip-tester).
 
@@ -53,6 +60,8 @@ def bench(
             uvloop.run(_latency(where / "latency", 20.0 if what is What.ALL else rate or 20.0, seconds, say))
         if what in (What.DIALPLAN, What.ALL):
             uvloop.run(_dial_plans(where / "dialplan", rules, say))
+        if what in (What.CDRS, What.ALL):
+            uvloop.run(_cdrs(where / "cdrs", rows, store_url, say))
 
 
 async def _calls(folder: Path, rate: float, seconds: float, hold_s: float, say: Callable[[str], None]) -> None:
@@ -101,3 +110,14 @@ async def _dial_plans(folder: Path, rules: int, say: Callable[[str], None]) -> N
     for result in await measure_dial_plans(folder, rules=rules):
         say(f"dialplan {result.name}: a call p50 {result.p50_us:.0f} us, p99 {result.p99_us:.0f} us")
         say(f"         {result.first_us:.0f} us while its patterns are new; after a change {result.ready_ms:.0f} ms")
+
+
+async def _cdrs(folder: Path, rows: int, store_url: str | None, say: Callable[[str], None]) -> None:
+    from ringbridge.bench.cdrs import measure_cdrs
+
+    result = await measure_cdrs(folder, rows=rows, url=store_url)
+    database = "PostgreSQL" if store_url else "SQLite"
+    say(f"cdrs     {result.rows} CDRs of a year in {database}, written in {result.filled_s:.0f} s; HTTP, 100 a page:")
+    for one in result.timings:
+        say(f"         {one.name:28} first {one.first_ms:7.1f}  p50 {one.p50_ms:7.1f}  max {one.max_ms:7.1f} ms")
+    say(f"         CSV: {result.csv_rows_per_s:.0f} CDRs a second")

@@ -1,0 +1,258 @@
+"""A year of CDRs in the store, and how long the API takes for pages, counts and exports of it.
+
+The rows are written straight into the store's tables, as its own code makes them, with the indexes made afterwards;
+then a node serves them. Half of all calls are one domain's, and a tenth of those one user's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import httpx
+import msgspec
+from sqlalchemy import Connection, Engine, Table, text
+
+from ringbridge.adapters.store_cdr_rows import Row, cdr_row, pack_cdr, party_rows
+from ringbridge.adapters.store_engine import migrate, open_engine, sqlite_url
+from ringbridge.adapters.store_schema import cdr_parties, cdrs
+from ringbridge.bench.stand import DOMAIN, solo
+from ringbridge.model.cdr import Cdr
+from ringbridge.model.release import HUNG_UP, RING_TIMEOUT
+
+YEAR_S = 365 * 86_400.0
+BATCH = 20_000
+TEMPLATES = 20_000
+OTHER_DOMAINS = 200
+USERS = 500
+BUSY_USER = "1000"
+REPEATS = 20
+CSV_ROWS = 20_000
+Line: TypeAlias = tuple[Any, ...]
+
+_COLUMNS = {table.name: [column.name for column in table.columns] for table in (cdrs, cdr_parties)}
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """What one request took, in milliseconds, the first time and then."""
+
+    name: str
+    first_ms: float
+    p50_ms: float
+    max_ms: float
+
+
+class CdrResult(msgspec.Struct, frozen=True):
+    """What was measured."""
+
+    rows: int
+    filled_s: float
+    timings: list[Timing]
+    csv_rows_per_s: float
+
+
+def _templates(chance: random.Random) -> list[Cdr]:
+    """Return calls of all kinds that begin at 0."""
+    made: list[Cdr] = []
+    for _ in range(TEMPLATES):
+        busy = chance.random()
+        domain = DOMAIN if busy < 0.5 else f"d{chance.randrange(OTHER_DOMAINS)}.example"
+        user = BUSY_USER if busy < 0.05 else str(1001 + chance.randrange(USERS))
+        answered = chance.random() < 0.7
+        seconds = chance.expovariate(1 / 120) if answered else 20.0
+        inside = chance.random() < 0.2
+        other = str(1001 + chance.randrange(USERS)) if inside else f"45{chance.randrange(20_000_000, 99_999_999)}"
+        made.append(
+            Cdr(
+                id="",
+                domain=domain,
+                user=user,
+                call_id="",
+                started_at=0.0,
+                ringing_at=2.0,
+                orig_answered_at=2.0,
+                answered_at=6.0 if answered else 0.0,
+                ended_at=6 + seconds,
+                talking_s=seconds if answered else 0.0,
+                total_s=6 + seconds,
+                held_s=0.0,
+                cause=HUNG_UP if answered else RING_TIMEOUT,
+                ended_by="origination" if answered else "termination",
+                disconnect_reason_text="Orig: Bye" if answered else "Term: No Answer",
+                orig_user=user,
+                orig_uri=f"sip:{user}@{domain}",
+                orig_caller_id=other,
+                orig_sip_call_id="o",
+                term_user=other if inside else "",
+                term_uri=f"sip:{other}@{domain}",
+                term_caller_id="4570101010",
+                term_sip_call_id="t",
+                dialled=other,
+                codec="PCMU",
+                node="bench",
+                orig_domain=domain,
+                orig_name="Ada Lovelace",
+                orig_host="192.0.2.1",
+                orig_media="192.0.2.1:4000",
+                term_domain=domain if inside else "",
+                term_host="192.0.2.2",
+                asked=other,
+                application="call",
+            )
+        )
+    return made
+
+
+def samples(rows: int, *, now: float) -> Iterator[tuple[Line, list[Line]]]:
+    """Return the rows of a year of calls, oldest first: of each the CDR's and its parties'.
+
+    Only what tells one call from another is made for each; the rest is a template's, so that ten million take minutes.
+    """
+    chance = random.Random(1)  # noqa: S311 - sample data
+    templates = [(one, cdr_row(one), party_rows(one)) for one in _templates(chance)]
+    for number in range(rows):
+        one, row, parties = templates[chance.randrange(TEMPLATES)]
+        at, its_id = now - YEAR_S + YEAR_S * number / rows, f"{number:08x}{chance.getrandbits(96):024x}"
+        body = pack_cdr(
+            msgspec.structs.replace(
+                one,
+                id=its_id,
+                call_id=f"click-{number:x}",
+                started_at=at,
+                ringing_at=at + one.ringing_at,
+                orig_answered_at=at + one.orig_answered_at,
+                answered_at=at + one.answered_at if one.answered_at else 0.0,
+                ended_at=at + one.ended_at,
+            )
+        )
+        changed = {"id": its_id, "started_at": at, "body": body}
+        yield _line(cdrs, row | changed), [_line(cdr_parties, party | changed) for party in parties]
+
+
+def _line(table: Table, row: Row) -> Line:
+    return tuple(row[name] for name in _COLUMNS[table.name])
+
+
+def fill(engine: Engine, rows: int, *, now: float) -> None:
+    """Write `rows` CDRs into new tables."""
+    migrate(engine)
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA cache_size = -1000000")
+            connection.exec_driver_sql("PRAGMA synchronous = OFF")
+        for index in cdrs.indexes:
+            index.drop(connection)
+        connection.commit()
+        lines = samples(rows, now=now)
+        while batch := list(itertools.islice(lines, BATCH)):
+            _insert(connection, cdrs, [line for line, _ in batch])
+            _insert(connection, cdr_parties, sorted(line for _, parties in batch for line in parties))
+        for index in cdrs.indexes:
+            index.create(connection)
+        connection.commit()
+    if engine.dialect.name == "postgresql":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+
+
+def _insert(connection: Connection, table: Table, lines: list[Line]) -> None:
+    names = _COLUMNS[table.name]
+    driver: Any = connection.connection.dbapi_connection
+    columns = ", ".join(f'"{name}"' for name in names)
+    with closing(driver.cursor()) as cursor:
+        if connection.dialect.name == "sqlite":
+            marks = ", ".join("?" * len(names))
+            cursor.executemany(f"INSERT INTO {table.name} ({columns}) VALUES ({marks})", lines)  # noqa: S608 - our own names
+        else:
+            with cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
+                for one in lines:
+                    copy.write_row(one)
+    driver.commit()
+
+
+async def measure_cdrs(folder: Path, *, rows: int, url: str | None) -> CdrResult:
+    """Fill a store with `rows` CDRs and ask the API for them; `url` names an empty PostgreSQL database."""
+    now, began = time.time(), time.perf_counter()
+    options = _prepare(folder, rows, url, now)
+    filled_s = time.perf_counter() - began
+    async with solo(folder, *options) as node:
+        headers = {"Authorization": f"Bearer {node.key}"}
+        base = f"http://127.0.0.1:{node.http_port}/ns-api/v2"
+        async with httpx.AsyncClient(base_url=base, headers=headers, timeout=120) as client:
+            timings = [await _time(client, *request) for request in await _requests(client, rows, now)]
+            csv_rows_per_s = await _export(client, now)
+    return CdrResult(rows, filled_s, timings, csv_rows_per_s)
+
+
+def _prepare(folder: Path, rows: int, url: str | None, now: float) -> list[str]:
+    """Fill the store, and return the options with which a node serves it."""
+    folder.mkdir(parents=True)
+    engine = open_engine(url or sqlite_url(folder / "ringbridge.db"))
+    fill(engine, rows, now=now)
+    engine.dispose()
+    if url is None:
+        return []
+    config = folder / "bench.toml"
+    config.write_text(f'[store]\nurl = "{url}"\n')
+    return ["--config", str(config)]
+
+
+async def _requests(client: httpx.AsyncClient, rows: int, now: float) -> list[tuple[str, str, dict[str, str]]]:
+    year = {"datetime-start": _when(now - YEAR_S - 86_400)}
+    domain = f"/domains/{DOMAIN}"
+    busy = f"{domain}/users/{BUSY_USER}/cdrs"
+    middle = str(max(rows // 4, 1))
+    (newest, *_) = (await client.get(f"{domain}/cdrs", params=year | {"limit": "1"})).json()
+    dialled = str(newest["call-orig-to-user"])
+    return [
+        ("all, first page", "/cdrs", year),
+        ("domain, first page", f"{domain}/cdrs", year),
+        ("domain, 1000 a page", f"{domain}/cdrs", year | {"limit": "1000"}),
+        ("domain, last day", f"{domain}/cdrs", {}),
+        ("domain, missed", f"{domain}/cdrs", year | {"type": "Missed"}),
+        ("domain, on-net", f"{domain}/cdrs", year | {"type": "On-net"}),
+        ("domain, a caller", f"{domain}/cdrs", year | {"caller": "1234"}),
+        ("domain, a number", f"{domain}/cdrs", year | {"dialled": dialled}),
+        ("busy user, first page", busy, year),
+        ("domain, behind the middle", f"{domain}/cdrs", year | {"after": f"{now - YEAR_S / 2!r}_z"}),
+        ("domain, start in the middle", f"{domain}/cdrs", year | {"start": middle}),
+        ("domain, count of a day", f"{domain}/cdrs/count", {}),
+        ("busy user, count of the year", f"{busy}/count", year),
+        ("domain, count of the year", f"{domain}/cdrs/count", year),
+        ("all, count of the year", "/cdrs/count", year),
+    ]
+
+
+def _when(at: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+
+
+async def _time(client: httpx.AsyncClient, name: str, path: str, params: dict[str, str]) -> Timing:
+    took: list[float] = []
+    for _ in range(REPEATS + 1):
+        began = time.perf_counter()
+        answer = await client.get(path, params=params)
+        took.append(1000 * (time.perf_counter() - began))
+        answer.raise_for_status()
+        if "count" in path and len(took) > 3:
+            break
+    first, *then = took
+    return Timing(name, first, sorted(then)[len(then) // 2], max(then))
+
+
+async def _export(client: httpx.AsyncClient, now: float) -> float:
+    """Return the CDRs a second of a CSV of a domain, read as it comes and then left."""
+    params = {"datetime-start": _when(now - YEAR_S - 86_400)}
+    lines, began = 0, time.perf_counter()
+    path = f"/domains/{DOMAIN}/cdrs"
+    async with client.stream("GET", path, params=params, headers={"Accept": "text/csv"}) as answer:
+        async for _ in answer.aiter_lines():
+            lines += 1
+            if lines >= CSV_ROWS:
+                break
+    return lines / (time.perf_counter() - began)
