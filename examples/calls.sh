@@ -33,3 +33,6 @@ request -X DELETE "$calls/$id"
 sleep 1
 echo "# What became of it."
 request "$calls/$id/cdr"
+
+echo "# All your calls of the last day, as CSV."
+request -H 'Accept: text/csv' "${calls%/calls}/cdrs"
