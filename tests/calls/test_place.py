@@ -11,8 +11,9 @@ from ringbridge.calls.control import BAR_S, Control
 from ringbridge.model import release
 from ringbridge.model.access import Principal, Scope
 from ringbridge.model.call import Call, CallState, fold
+from ringbridge.model.directory import User
 from ringbridge.model.errors import BusUnavailable, CallError, Refusal
-from ringbridge.model.events import CallClaimed, CallEnded, CallEvent, CallRequested
+from ringbridge.model.events import CallClaimed, CallEnded, CallEvent, CallRequested, Person
 from ringbridge.model.ids import CallId, DomainName
 from tests.calls.nodes import messages, new_phones, on_bus, running, settled, until
 from tests.calls.samples import DOMAIN, NODE, START, requested
@@ -30,6 +31,15 @@ async def replicate(tenant: Tenant, call_id: str = "c1") -> Call:
 
 
 # --- accepted ---
+
+
+async def test_the_plan_says_whose_the_legs_are_for_the_cdr() -> None:
+    tenant = Tenant()
+    ours = {"site": "North", "department": "Sales"}
+    tenant.store.put(User(domain=DOMAIN, user="1001", name_first_name="Ann", other=ours))
+    plan = await tenant.plan(call_term_user="1002")
+    assert plan.origination_person == Person("Ann", "North", "Sales")
+    assert plan.termination_person == Person(), "1002 has none of these"
 
 
 async def test_an_accepted_call_is_on_the_bus_with_all_that_the_engine_needs() -> None:

@@ -289,7 +289,9 @@ def _not_yours(orig: Found, user: User, domain: Domain, principal: Principal) ->
 
 
 def _person(user: User | None) -> Person:
-    return Person() if user is None else Person(user.full_name)
+    if user is None:
+        return Person()
+    return Person(user.full_name, user.other.get("site", ""), user.other.get("department", ""))
 
 
 def _header(text: str) -> tuple[str, str] | None:
