@@ -25,6 +25,7 @@ from tests.adapters.bus_calls import DOMAIN, TestClock
 from tests.adapters.cdr_samples import cdr
 from tests.adapters.test_store import put
 from tests.adapters.test_store_cdrs import DEMO, LISTS, names
+from tests.live.node import document, node, user
 from tests.live.postgres import new_database, postgres
 
 NUMBERS = itertools.count(1)
@@ -128,3 +129,13 @@ async def test_a_server_that_went_away_is_found_again(store: ReplicaStore, serve
 def test_a_server_that_is_not_there_is_said_to_be_so(clock: TestClock) -> None:
     with pytest.raises(StoreUnavailable, match="cannot be opened"):
         SqlStore.open_url("postgresql://ringbridge:secret@127.0.0.1:1/none", clock)
+
+
+async def test_a_node_runs_on_it(url: str) -> None:
+    async with node(document(users=[user("1001")]), settings={"store.url": url}) as (one, api):
+        assert await api.cdrs() == []
+        with psycopg.connect(url) as connection:
+            found = connection.execute("SELECT count(*) FROM records WHERE kind = 'user'").fetchone()
+        assert found == (2,)
+        assert not (one.data / "ringbridge.db").exists()
+        assert one.faults() == []
