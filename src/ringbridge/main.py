@@ -34,7 +34,7 @@ from ringbridge.adapters.sip_node import SipNode, reachable_address
 from ringbridge.adapters.sip_node_settings import settings_of
 from ringbridge.adapters.sip_registrar import SipRegistrar
 from ringbridge.adapters.store import SqlStore
-from ringbridge.adapters.store_engine import StoreTooNew
+from ringbridge.adapters.store_engine import StoreTooNew, sqlite_url
 from ringbridge.adapters.webhook_courier import CourierParts, Places
 from ringbridge.adapters.webhook_desk import WebhookDesk
 from ringbridge.adapters.webhook_post import Poster, PostSettings
@@ -48,7 +48,6 @@ from ringbridge.calls.directory_writes import DirectoryWrites
 from ringbridge.calls.draft import PlaceSettings
 from ringbridge.calls.owner import Owner
 from ringbridge.calls.place import Placer
-from ringbridge.calls.ports import Clock
 from ringbridge.calls.provision import Provision
 from ringbridge.calls.subscriptions import Subscriptions
 from ringbridge.config import (
@@ -207,16 +206,15 @@ class _Builder:
     async def build(self) -> None:
         config, stack = self._config, self._stack
         bus = await self._bus()
-        store = _open_store(config, self._clock)
+        store = SqlStore.open_url(config.store.url or sqlite_url(config.store_path), self._clock)
         stack.push_async_callback(store.close)
         pause_s = COMMIT_PAUSE_S if Role.API in config.node.roles else UNREAD_PAUSE_S
-        kept_days = config.store.cdrs_kept_days
         replica = Replica(
             bus.feed,
             store,
             clock=self._clock,
             commit_pause_s=pause_s,
-            cdrs_kept_s=math.inf if kept_days is None else kept_days * 86_400.0,
+            cdrs_kept_s=(config.store.cdrs_kept_days or math.inf) * 86_400.0,
         )
         await replica.start()
         await stack.enter_async_context(_task(replica.run(), "replica"))
@@ -377,12 +375,6 @@ def _rate_limits(config: RateLimitsConfig) -> RateLimits:
         address=config.address,
         unauthenticated=config.unauthenticated,
     )
-
-
-def _open_store(config: Config, clock: Clock) -> SqlStore:
-    if config.store.url is not None:
-        return SqlStore.open_url(config.store.url, clock)
-    return SqlStore.open(config.store_path, clock)
 
 
 async def _own_relay(config: Config, stack: AsyncExitStack) -> RelayChild:

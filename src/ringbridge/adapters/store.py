@@ -87,7 +87,6 @@ class SqlStore:
         Raises:
             StoreTooNew: the file is of a newer version.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
         return cls.open_url(sqlite_url(path), clock)
 
     @classmethod

@@ -32,6 +32,7 @@ def open_engine(url: str) -> Engine:
     options = {} if address.drivername.startswith("sqlite") else {"connect_args": {"connect_timeout": CONNECT_S}}
     engine = create_engine(address, poolclass=NullPool, **options)
     if engine.dialect.name == "sqlite":
+        Path(address.database or "").parent.mkdir(parents=True, exist_ok=True)
         event.listen(engine, "connect", _prepare_sqlite)
     return engine
 
