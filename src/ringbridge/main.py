@@ -75,18 +75,7 @@ costs it less than one whose start is three. What somebody waits for, as a regis
 ADMIN_KEY_FILE = "admin.key"
 RINGBACK = "us"
 
-
-_MENDABLE = (
-    BusUnavailable,
-    ConfigError,
-    FolderTaken,
-    OSError,
-    RelayUnavailable,
-    ServerFailed,
-    StoreTooNew,
-    StoreUnavailable,
-    UnfitBus,
-)
+_MENDABLE = (BusUnavailable, FolderTaken, RelayUnavailable, ServerFailed, StoreTooNew, StoreUnavailable, UnfitBus)
 """What keeps a node from starting, and people can mend."""
 
 
@@ -175,7 +164,7 @@ def _refusing() -> Iterator[None]:
     """Turn what keeps a node from starting, and people can mend, into one refusal that says it."""
     try:
         yield
-    except _MENDABLE as fault:
+    except (*_MENDABLE, ConfigError, OSError) as fault:
         raise NodeRefused(str(fault)) from fault
 
 
@@ -209,13 +198,8 @@ class _Builder:
         store = SqlStore.open_url(config.store.url or sqlite_url(config.store_path), self._clock)
         stack.push_async_callback(store.close)
         pause_s = COMMIT_PAUSE_S if Role.API in config.node.roles else UNREAD_PAUSE_S
-        replica = Replica(
-            bus.feed,
-            store,
-            clock=self._clock,
-            commit_pause_s=pause_s,
-            cdrs_kept_s=(config.store.cdrs_kept_days or math.inf) * 86_400.0,
-        )
+        kept_s = (config.store.cdrs_kept_days or math.inf) * 86_400.0
+        replica = Replica(bus.feed, store, clock=self._clock, commit_pause_s=pause_s, cdrs_kept_s=kept_s)
         await replica.start()
         await stack.enter_async_context(_task(replica.run(), "replica"))
         if not await replica.caught_up(timeout_s=CATCH_UP_S):

@@ -44,6 +44,10 @@ def delete_when(state: CallState) -> Act:
     return act
 
 
+async def rejects(node: EngineNode, hub: MemoryHub) -> None:
+    await node.control.reject(await reached(hub, CallState.TERM_RINGING), by="test")
+
+
 async def loses_media(node: EngineNode, hub: MemoryHub) -> None:
     node.engine.lose_media((await reached(hub, CallState.CONNECTED)).session_id)
 
@@ -95,6 +99,9 @@ ENDS = {
     "deleted while the second rings": End(
         "Orig: Cancel", release.DELETED, "system", second=RINGS, act=delete_when(CallState.TERM_RINGING)
     ),
+    "rejected while the second rings": End(
+        "Term: rejected", release.REJECTED, "termination", second=RINGS, act=rejects
+    ),
     "deleted while joined": End(
         "System: deleted", release.DELETED_WHILE_UP, "system", act=delete_when(CallState.CONNECTED), joins=True
     ),
@@ -123,10 +130,12 @@ ENDS |= {
     )
     for status in (302, 403, 404, 408, 480, 486, 487, 488, 500, 503, 600, 603)
 }
-NOT_A_CALL_S = {"ANSWERED_ELSEWHERE", "OTHER_LEG_ENDED"}
+NOT_A_CALL_S = {"ANSWERED_ELSEWHERE", "OTHER_LEG_ENDED", "TRANSFERRED"}
 """Causes of a leg, while its call goes on or ends for another."""
 OF_A_RESTART = {"ENGINE_RESTARTED", "OWNER_LOST", "INTERNAL_ERROR"}
 """Seen in `test_restart` and `test_owner`."""
+OF_A_TRANSFER = {"TRANSFER_FAILED"}
+"""Seen in `test_transferring`."""
 
 
 async def cdr_of_end(end: End) -> Cdr:
@@ -176,4 +185,4 @@ def test_every_cause_of_a_call_is_here() -> None:
     named = {name: value for name, value in vars(release).items() if isinstance(value, ReleaseCause)}
     here = {end.cause for end in ENDS.values()}
     missing = {name for name, cause in named.items() if cause not in here}
-    assert missing == NOT_A_CALL_S | OF_A_RESTART
+    assert missing == NOT_A_CALL_S | OF_A_RESTART | OF_A_TRANSFER

@@ -25,7 +25,7 @@ class What(StrEnum):
     ALL = "all"
 
 
-def bench(
+def bench(  # noqa: PLR0913 - the options of one command
     what: Annotated[
         What, typer.Argument(help="calls, held, posts, latency, dialplan, cdrs, or all of them.")
     ] = What.ALL,
