@@ -199,8 +199,13 @@ LISTS = {
     "a domain": (DEMO, "cdrs_of_domain"),
     "a domain, by direction": (
         CdrQuery(domains=("demo",), directions=frozenset({Direction.MISSED})),
+        "cdrs_by_direction",
+    ),
+    "a domain, by directions": (
+        CdrQuery(domains=("demo",), directions=frozenset({Direction.MISSED, Direction.INBOUND})),
         "cdrs_of_domain",
     ),
+    "a domain, on-net": (CdrQuery(domains=("demo",), on_net=True), "cdrs_by_direction"),
     "a caller": (CdrQuery(domains=("demo",), caller="1001"), "cdrs_by_caller"),
     "a number": (CdrQuery(domains=("demo",), dialled="4570203040"), "cdrs_by_dialled"),
     "a user": (CdrQuery(domains=("demo",), user="1001"), "cdr_parties"),

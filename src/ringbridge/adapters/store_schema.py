@@ -101,6 +101,7 @@ cdrs = Table(
     Column("body", LargeBinary, nullable=False),
     Index("cdrs_by_time", *_LISTED),
     Index("cdrs_of_domain", "domain", *_LISTED),
+    Index("cdrs_by_direction", "domain", "direction", "started_at", "id", "seconds"),
     Index("cdrs_by_caller", "domain", "caller", *_LISTED),
     Index("cdrs_by_dialled", "domain", "dialled", *_LISTED),
 )
