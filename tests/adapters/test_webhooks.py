@@ -255,9 +255,10 @@ async def test_a_subscription_goes_with_those_that_it_is_about() -> None:
 
 
 async def test_without_subscriptions_nothing_is_written_and_no_call_is_looked_at() -> None:
-    async with delivering() as node:
+    hub = MemoryHub()
+    async with delivering(hub) as node:
         await node.calls.whole("c1")
-        assert node.bus.hub.writes[Stream.WEBHOOKS] == 0
+        assert hub.writes[Stream.WEBHOOKS] == 0
         assert node.replica.listeners == 0
 
 

@@ -10,6 +10,7 @@ from ipaddress import ip_network
 
 from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
 from ringbridge.adapters.memory_store import MemoryStore
+from ringbridge.adapters.nats_bus import NatsBus
 from ringbridge.adapters.replica import Replica
 from ringbridge.adapters.webhook_courier import CourierParts, Places
 from ringbridge.adapters.webhook_desk import WebhookDesk
@@ -73,7 +74,7 @@ def states(events: list[dict[str, object]]) -> list[str]:
 class Calls:
     """Calls on a bus."""
 
-    def __init__(self, bus: MemoryBus) -> None:
+    def __init__(self, bus: MemoryBus | NatsBus) -> None:
         self._bus = bus
         self._last: dict[str, int] = {}
         self._left: dict[str, list[list[CallEvent]]] = {}
@@ -101,12 +102,13 @@ class Calls:
 class Node:
     """One node's deliveries."""
 
-    def __init__(self, hub: MemoryHub, name: str = "n1", *, timeout_s: float = 2.0) -> None:
+    def __init__(self, bus: MemoryBus | NatsBus, name: str = "n1", *, timeout_s: float = 2.0) -> None:
         self.name = name
         self.clock = WallClock()
-        self.bus = MemoryBus(hub)
+        self.bus = bus
         self.store = MemoryStore(self.clock)
-        self.replica = Replica(MemoryFeed(hub), self.store, clock=self.clock, commit_pause_s=0.001)
+        feed = bus.feed if isinstance(bus, NatsBus) else MemoryFeed(bus.hub)
+        self.replica = Replica(feed, self.store, clock=self.clock, commit_pause_s=0.001)
         self.poster = Poster(PostSettings(timeout_s=timeout_s, allowed=LOOPBACK), RealClock())
         self.parts = CourierParts(
             bus=self.bus, directory=self.store, poster=self.poster, clock=self.clock, places=Places(), node=name
@@ -122,8 +124,9 @@ class Node:
 
     def die(self) -> None:
         """End as with kill -9: nothing more is written."""
-        self.bus.hub = MemoryHub()
-        self.bus.hub.is_up = False
+        if isinstance(self.bus, MemoryBus):
+            self.bus.hub = MemoryHub()
+            self.bus.hub.is_up = False
         for task in self._tasks:
             task.cancel()
 
@@ -150,9 +153,11 @@ class RealClock:
 
 
 @asynccontextmanager
-async def delivering(hub: MemoryHub | None = None, name: str = "n1", *, timeout_s: float = 2.0) -> AsyncIterator[Node]:
+async def delivering(
+    bus: MemoryHub | NatsBus | None = None, name: str = "n1", *, timeout_s: float = 2.0
+) -> AsyncIterator[Node]:
     """Run a node that delivers."""
-    node = Node(hub or MemoryHub(), name, timeout_s=timeout_s)
+    node = Node(bus if isinstance(bus, NatsBus) else MemoryBus(bus), name, timeout_s=timeout_s)
     await node.bus.put_record(Domain(DOMAIN, reseller="acme"))
     for user in ("1001", "1002"):
         await node.bus.put_record(User(DOMAIN, user))

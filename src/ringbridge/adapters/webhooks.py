@@ -102,13 +102,17 @@ class Webhooks:
     async def run(self) -> None:
         """Deliver until cancelled, then let go of everything."""
         stop = self._replica.follow_records(self._on_record)
+        is_waiting = False
         try:
             while True:
                 self._wake.clear()
                 try:
                     await self._tick()
+                    is_waiting = False
                 except (BusUnavailable, Conflict) as fault:
-                    log.info("webhooks_wait", why=type(fault).__name__)
+                    if not is_waiting:
+                        log.info("webhooks_wait", why=type(fault).__name__)
+                    is_waiting = True
                 except Exception:
                     log.exception("webhooks_bug")  # the one guard of this task: others are delivered to all the same
                 try:

@@ -1,0 +1,69 @@
+"""Two nodes that deliver over one real bus, and what becomes of a subscription when they come, stall and go."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from ringbridge.adapters import webhooks
+from ringbridge.adapters.nats_bus import BusSettings, NatsBus
+from ringbridge.adapters.nats_server import NatsServer, ServerSettings
+from tests.adapters.receiver import receiving
+from tests.adapters.webhook_node import STATES, delivering, states
+
+
+@pytest.fixture
+async def buses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[NatsBus, NatsBus]]:
+    """Return two nodes' connections to one server, and let dead nodes be noticed quickly."""
+    monkeypatch.setattr(webhooks, "TICK_S", 0.1)
+    monkeypatch.setattr(webhooks, "DEAD_AFTER_S", 1.0)
+    server = NatsServer(ServerSettings(tmp_path / "bus"))
+    url = await server.start()
+    try:
+        async with AsyncExitStack() as stack:
+            one, two = [await stack.enter_async_context(NatsBus(BusSettings((url,), name))) for name in ("a", "b")]
+            yield one, two
+    finally:
+        await server.stop()
+
+
+async def test_the_other_takes_over_when_the_connection_of_one_is_gone(buses: tuple[NatsBus, NatsBus]) -> None:
+    async with receiving() as receiver, delivering(buses[0], "a") as one, delivering(buses[1], "b") as two:
+        everything = {f"s{number}" for number in range(6)}
+        for name in sorted(everything):
+            await two.subscribe(f"{receiver.url}/{name}", name)
+        await receiver.wait(lambda: one.webhooks.held | two.webhooks.held == everything)
+        await receiver.wait(lambda: not one.webhooks.held & two.webhooks.held)
+        await two.calls.begin("c1")
+        await two.calls.step("c1")
+        await receiver.wait(lambda: len({got.webhook_id for got in receiver.got}) == 12)
+        await buses[0].close()  # it can say nothing more, and goes on thinking that it delivers
+        await receiver.wait(lambda: two.webhooks.held == everything)
+        for _ in range(5):
+            await two.calls.step("c1")
+
+        def told(name: str) -> list[dict[str, object]]:
+            """Return first arrivals: what was not noted as delivered before the connection went comes again."""
+            events = [event for got in receiver.got if got.path == f"/hook/{name}" for event in got.events]
+            return list({event["id"]: event for event in events}.values())
+
+        await receiver.wait(lambda: all(states(told(name)) == STATES for name in everything))
+
+
+async def test_an_orderly_stop_hands_over_at_once_and_repeats_nothing(buses: tuple[NatsBus, NatsBus]) -> None:
+    async with receiving() as receiver, delivering(buses[1], "b") as two:
+        async with delivering(buses[0], "a") as one:
+            await one.subscribe(receiver.url, preferred_server="a")
+            await receiver.wait(lambda: one.webhooks.held == {"s1"})
+            await two.calls.begin("c1")
+            await receiver.wait(lambda: len(receiver.got) == 1)
+        await receiver.wait(lambda: two.webhooks.held == {"s1"})
+        for _ in range(6):
+            await two.calls.step("c1")
+        await receiver.wait(lambda: states(receiver.events("c1")) == STATES)
+        assert len(receiver.got) == 7
+        progress = (await two.desk.progress(["s1"]))["s1"]
+        assert progress.node == "b"
