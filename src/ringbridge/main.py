@@ -43,6 +43,7 @@ from ringbridge.api.app import create_app
 from ringbridge.api.parts import ApiParts, ApiSettings, Readiness
 from ringbridge.api.rate_limits import RateLimits
 from ringbridge.api.server import ApiServer
+from ringbridge.calls.audit import acting
 from ringbridge.calls.control import Control
 from ringbridge.calls.directory_writes import DirectoryWrites
 from ringbridge.calls.draft import PlaceSettings
@@ -60,6 +61,7 @@ from ringbridge.config import (
     SipConfig,
     load_rates,
 )
+from ringbridge.model.audit import Actor
 from ringbridge.model.directory import ApiKey
 from ringbridge.model.errors import BusUnavailable, StoreUnavailable
 from ringbridge.model.ids import NodeId, SessionId
@@ -227,6 +229,7 @@ class _Builder:
             relaxed=config.bus.durability is Durability.RELAXED,
             connect_deadline_s=config.bus.connect_deadline_s,
             publish_deadline_s=config.bus.publish_deadline_s,
+            audit_kept_s=config.bus.audit_kept_s,
         )
         return await self._stack.enter_async_context(NatsBus(settings))
 
@@ -279,7 +282,8 @@ class _Builder:
             can_create_keys="yes",
             created_at=self._clock.now(),
         )
-        sequence = await bus.put_record(record, only_new=True)
+        with acting(Actor(key_id="system", operation="first start"), self._clock):
+            sequence = await bus.put_record(record, only_new=True)
         write_secret(file, key)
         await replica.wait_directory(sequence, timeout_s=CATCH_UP_S)
 

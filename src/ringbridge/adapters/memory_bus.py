@@ -27,12 +27,15 @@ from ringbridge.adapters.nats_bus_subjects import (
     location_key,
     position,
     record_key,
+    record_of,
     sequence_of,
     stream_of,
 )
 from ringbridge.adapters.replica_feed import FeedSink
+from ringbridge.calls.audit import entry_of
 from ringbridge.calls.event_ports import CallMessage, Kept
 from ringbridge.calls.ports import Claimable, CommandHandler, NodeAway, StoredCallMessage, StoredRecord
+from ringbridge.model.audit import AuditEntry
 from ringbridge.model.deliveries import CallName
 from ringbridge.model.directory import KINDS, Location, Record, kind_of
 from ringbridge.model.errors import BusUnavailable, Conflict
@@ -70,15 +73,30 @@ class MemoryStream:
     def store(
         self, subject: str, payload: bytes, *, tree: str, expected: int | None = None, removed: bool = False
     ) -> int:
-        last = self.last.get(tree)
-        if expected is not None and expected != (last.sequence if last else 0):
-            raise Conflict
+        self.check(tree, expected)
         entry = Entry(len(self.entries) + 1, subject, payload, removed)
         self.entries.append(entry)
         self.last[tree] = entry
         self.changed.set()
         self.changed = asyncio.Event()
         return entry.sequence
+
+    def check(self, tree: str, expected: int | None) -> None:
+        """Return if `expected`, where given, is the last sequence under `tree`.
+
+        Raises:
+            Conflict: it is not.
+        """
+        last = self.last.get(tree)
+        if expected is not None and expected != (last.sequence if last else 0):
+            raise Conflict
+
+
+def _record_in(entry: Entry | None) -> Record | None:
+    if entry is None or entry.removed:
+        return None
+    kind, _ = record_of(entry.subject)
+    return msgspec.json.decode(entry.payload, type=KINDS[kind])
 
 
 class MemoryHub:
@@ -105,7 +123,16 @@ class MemoryHub:
         self.waiting.append(entry)
         self.claimable.set()
 
-    async def write(self, stream: Stream, subject: str, payload: bytes, *, tree: str, **how: int | bool | None) -> int:
+    async def write(
+        self,
+        stream: Stream,
+        subject: str,
+        payload: bytes,
+        *,
+        tree: str,
+        entry: AuditEntry | None = None,
+        **how: int | bool | None,
+    ) -> int:
         await asyncio.sleep(0)
         if not self.is_up:
             raise BusUnavailable
@@ -116,7 +143,11 @@ class MemoryHub:
         doubt = (subject, payload, expected)
         if doubt in self._doubts:
             return self._doubts.pop(doubt)
-        sequence = self.streams[stream].store(subject, payload, tree=tree, expected=expected, removed=removed)
+        self.streams[stream].check(tree, expected)
+        if entry is not None:  # NATS withdraws the entry of a write that loses
+            name = record_key("audit", entry.key)
+            self.streams[stream].store(name, msgspec.json.encode(entry), tree=name)
+        sequence = self.streams[stream].store(subject, payload, tree=tree, removed=removed)
         self.writes[stream] += 1
         if stream in CALL_STREAMS and subject.endswith(".requested"):
             self.offer(self.streams[stream].entries[-1])
@@ -243,13 +274,13 @@ class MemoryBus:
 
     async def put_record(self, record: Record, *, only_new: bool = False, revision: int | None = None) -> int:
         subject = record_key(kind_of(record), record.key)
-        stream = self.hub.streams[Stream.DIRECTORY]
+        last = self.hub.streams[Stream.DIRECTORY].last.get(subject)
         expected = revision
         if only_new:
-            last = stream.last.get(subject)
             expected = last.sequence if last and last.removed else 0
+        entry = entry_of(kind_of(record), record.key, before=None if only_new else _record_in(last), after=record)
         return await self.hub.write(
-            Stream.DIRECTORY, subject, msgspec.json.encode(record), tree=subject, expected=expected
+            Stream.DIRECTORY, subject, msgspec.json.encode(record), tree=subject, expected=expected, entry=entry
         )
 
     async def read_record(self, kind: str, key: tuple[str, ...]) -> StoredRecord | None:
@@ -263,7 +294,11 @@ class MemoryBus:
 
     async def delete_record(self, kind: str, key: tuple[str, ...], *, revision: int | None = None) -> int:
         subject = record_key(kind, key)
-        return await self.hub.write(Stream.DIRECTORY, subject, b"", tree=subject, removed=True, expected=revision)
+        before = _record_in(self.hub.streams[Stream.DIRECTORY].last.get(subject))
+        entry = entry_of(kind, key, before=before, after=None)
+        return await self.hub.write(
+            Stream.DIRECTORY, subject, b"", tree=subject, removed=True, expected=revision, entry=entry
+        )
 
     async def put_location(self, location: Location, *, ttl_s: int) -> int:
         if ttl_s < 1:

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from ringbridge.adapters.nats_bus_claims import Claims
+from ringbridge.adapters.nats_bus_directory import KV_REMOVED, DirectoryBucket
 from ringbridge.adapters.nats_bus_feed import NatsFeed
 from ringbridge.adapters.nats_bus_kept import KeptValues
 from ringbridge.adapters.nats_bus_link import Link, LinkDown, LinkSettings, NoResponders, RequestTimedOut
@@ -29,13 +30,12 @@ from ringbridge.adapters.nats_bus_subjects import (
     limit_key,
     location_key,
     position,
-    record_key,
     sequence_of,
 )
 from ringbridge.adapters.nats_bus_wire import Message, header_line
 from ringbridge.calls.event_ports import CallMessage, Kept
 from ringbridge.calls.ports import Claimable, CommandHandler, NodeAway, StoredCallMessage, StoredRecord
-from ringbridge.model.directory import KINDS, Location, Record, kind_of
+from ringbridge.model.directory import Location, Record
 from ringbridge.model.errors import BusUnavailable
 from ringbridge.model.events import CallEvent, CallRequested, decode, encode
 from ringbridge.model.ids import CallId, DomainName, NodeId
@@ -44,7 +44,6 @@ log = structlog.get_logger(__name__)
 
 AWAY_AFTER_S = 1.5  # a restart of our own server takes less; a client is not made to wait for longer
 PROBE_EVERY_S = 0.5
-KV_REMOVED = header_line("KV-Operation", "DEL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class BusSettings:
 
     `servers` are URLs as `LinkSettings` has them; `replicas` is how many copies of each stream; `relaxed` takes a bus
     that may lose what it acknowledged, and only says so. `claim_deadline_s` is how long an engine has to claim a call
-    before the bus offers it to another. Times in seconds.
+    before the bus offers it to another; `audit_kept_s` is how long audit entries live, 0 for ever. Times in seconds.
     """
 
     servers: tuple[str, ...]
@@ -63,6 +62,7 @@ class BusSettings:
     connect_deadline_s: float = 10.0
     publish_deadline_s: float = 8.0
     claim_deadline_s: float = 5.0
+    audit_kept_s: int = 400 * 86400
 
 
 class NatsBus:
@@ -74,6 +74,7 @@ class NatsBus:
         self._streams = Streams(self._link)
         self._publisher = Publisher(self._link, deadline_s=settings.publish_deadline_s)
         self._kept = KeptValues(self._link, self._publisher, self._store)
+        self._directory = DirectoryBucket(self._publisher, self._store, audit_kept_s=settings.audit_kept_s)
         self._lost_at: float | None = None
         self._suspect: set[Stream] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -145,9 +146,17 @@ class NatsBus:
                     log.info("bus_back", stream=stream.value)
                     self._suspect.discard(stream)
 
-    async def _store(self, stream: Stream, write: Write) -> int:
+    def _need(self, stream: Stream) -> None:
+        """Return if a read or write of `stream` can be expected to work.
+
+        Raises:
+            BusUnavailable: it cannot.
+        """
         if self._is_away or stream in self._suspect:
             raise BusUnavailable
+
+    async def _store(self, stream: Stream, write: Write) -> int:
+        self._need(stream)
         try:
             return await self._publisher.store(stream, write)
         except BusUnavailable:
@@ -237,27 +246,16 @@ class NatsBus:
     # --- directory and locations ---
 
     async def put_record(self, record: Record, *, only_new: bool = False, revision: int | None = None) -> int:
-        subject = record_key(kind_of(record), record.key)
-        payload = msgspec.json.encode(record)
-        if not only_new:
-            return await self._store(Stream.DIRECTORY, Write(subject, payload, subject, revision))
-        last = await self._publisher.last(Stream.DIRECTORY, subject) if not self._is_away else None
-        removed = last is not None and b"KV-Operation:" in last.headers
-        expected = last.sequence if last is not None and removed else 0
-        return await self._store(Stream.DIRECTORY, Write(subject, payload, subject, expected))
+        self._need(Stream.DIRECTORY)
+        return await self._directory.put(record, only_new=only_new, revision=revision)
 
     async def read_record(self, kind: str, key: tuple[str, ...]) -> StoredRecord | None:
-        if self._is_away or Stream.DIRECTORY in self._suspect:
-            raise BusUnavailable
-        last = await self._publisher.last(Stream.DIRECTORY, record_key(kind, key))
-        if last is None or b"KV-Operation:" in last.headers:
-            return None
-        return StoredRecord(msgspec.json.decode(last.payload, type=KINDS[kind]), last.sequence)
+        self._need(Stream.DIRECTORY)
+        return await self._directory.read(kind, key)
 
     async def delete_record(self, kind: str, key: tuple[str, ...], *, revision: int | None = None) -> int:
-        subject = record_key(kind, key)
-        tree = "" if revision is None else subject
-        return await self._store(Stream.DIRECTORY, Write(subject, b"", tree, revision, headers=KV_REMOVED))
+        self._need(Stream.DIRECTORY)
+        return await self._directory.delete(kind, key, revision=revision)
 
     async def put_location(self, location: Location, *, ttl_s: int) -> int:
         if ttl_s < 1:

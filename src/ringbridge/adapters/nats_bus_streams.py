@@ -21,7 +21,8 @@ OLDEST_SERVER = (2, 12, 3)
 STREAM_NOT_FOUND = 10059
 NOT_CLUSTERED = 10074  # "replicas > 1 not supported in non-clustered mode", with code 500
 ENGINES = "engines"
-LOCATION_MARKER_S = 60  # how long the notice of an expired location stays for replicas that were away
+MARKER_S = {Stream.LOCATIONS: 60, Stream.DIRECTORY: 7 * 86400}
+"""How long the notice of what expired, a location or an audit entry, stays for replicas that were away."""
 DUPLICATES_S = 1  # not relied on, and each id remembered costs memory
 
 
@@ -89,7 +90,7 @@ def wanted(stream: Stream, *, replicas: int) -> StreamConfig:
             allow_direct=True,
             duplicate_window=DUPLICATES_S * second,
         )
-    expires = stream is Stream.LOCATIONS or stream is Stream.WEBHOOKS
+    expires = stream in (Stream.LOCATIONS, Stream.WEBHOOKS, Stream.DIRECTORY)
     return StreamConfig(
         name=stream,
         subjects=(f"$KV.{stream.value.removeprefix('KV_')}.>",),
@@ -100,7 +101,7 @@ def wanted(stream: Stream, *, replicas: int) -> StreamConfig:
         allow_rollup_hdrs=True,
         deny_delete=True,
         allow_msg_ttl=expires,
-        subject_delete_marker_ttl=LOCATION_MARKER_S * second if stream is Stream.LOCATIONS else 0,
+        subject_delete_marker_ttl=MARKER_S.get(stream, 0) * second,
         duplicate_window=DUPLICATES_S * second,
     )
 
@@ -193,11 +194,21 @@ class Streams:
             except (LinkDown, RequestTimedOut, NoResponders):
                 await asyncio.sleep(0.1)
                 continue
+            is_old = found.config is not None and not found.config.allow_msg_ttl
+            if is_old and want.name == Stream.DIRECTORY:
+                found = await self._upgrade(want)
             if found.config is not None:
                 return faults_of(found.config, want)
             if found.error is not None and (found.error.code < 500 or found.error.err_code == NOT_CLUSTERED):
                 raise UnfitBus([f"stream {want.name} cannot be made: {found.error.description}"])
             await asyncio.sleep(0.1)
+
+    async def _upgrade(self, want: StreamConfig) -> StreamInfo:
+        """Let a stream that an earlier version made take audit entries; everything else of it stays."""
+        info = msgspec.json.decode(await self.call(f"STREAM.INFO.{want.name}"))
+        changed = {"allow_msg_ttl": True, "subject_delete_marker_ttl": want.subject_delete_marker_ttl}
+        answer = await self.call(f"STREAM.UPDATE.{want.name}", info["config"] | changed)
+        return msgspec.json.decode(answer, type=StreamInfo)
 
     async def _ensure_engines(self, stream: Stream, claim_deadline_s: float) -> None:
         """Make the consumer of `stream` that all engines share; the same call again changes nothing."""

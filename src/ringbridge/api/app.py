@@ -17,6 +17,7 @@ from litestar.types import ASGIApp
 
 from ringbridge.api import (
     answer_rules,
+    audit,
     call_control,
     calls,
     cdr_operations,
@@ -35,6 +36,7 @@ from ringbridge.api import (
     users,
 )
 from ringbridge.api.answers import Answer, encode
+from ringbridge.api.audit import actor_of
 from ringbridge.api.auth import Gate, Keys
 from ringbridge.api.edge import Edge, passage_of
 from ringbridge.api.errors import HttpRefusal, error_answer
@@ -44,6 +46,7 @@ from ringbridge.api.operations import Access, Handler, Operation, Reply
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.rate_limits import RateLimiter
 from ringbridge.api.requests import Request, header
+from ringbridge.calls.audit import acting
 from ringbridge.model.access import SYSTEM
 from ringbridge.model.errors import CallError, Refusal, StoreUnavailable
 
@@ -61,6 +64,7 @@ class _Served:
         self._gate = gate
         self._replica = parts.replica
         self._settings = parts.settings
+        self._clock = parts.clock
 
     async def handle(self, request: LitestarRequestT) -> Answer:
         scope = request.scope
@@ -94,7 +98,10 @@ class _Served:
             request_id=request_id,
             body_deadline_s=self._settings.body_deadline_s,
         )
-        return await self._operation.handle(mine)
+        if not self._operation.writes:
+            return await self._operation.handle(mine)
+        with acting(actor_of(mine, self._operation), self._clock):
+            return await self._operation.handle(mine)
 
 
 def _route(path: str, operations: Sequence[Operation], gate: Gate, parts: ApiParts) -> HTTPRouteHandler:
@@ -151,6 +158,7 @@ def all_operations(parts: ApiParts) -> list[Operation]:
         *connections.operations(parts),
         *answer_rules.operations(parts),
         *dial_plan_trials.operations(dial_plan_trials.TrialHandlers(parts)),
+        *audit.operations(parts),
         *directory.operations(directory.DirectoryHandlers(parts)),
         *health.operations(health.HealthHandlers(parts)),
     ]

@@ -151,6 +151,8 @@ class BusConfig(Section, frozen=True):
     """Copies of streams that are made here. None: three on an external cluster, one on our own server."""
     connect_deadline_s: Seconds = 10.0
     """Seconds for the first connection; a server that replays a large file store takes a few."""
+    audit_kept_s: Annotated[int, Meta(ge=0, le=3650 * 86400)] = 400 * 86400
+    """Seconds that the audit trail goes back; 0: for ever. 400 days, so that a whole year can be looked at."""
     publish_deadline_s: Seconds = 8.0
     """Seconds of trying to publish before 503; a cluster was seen without leader for 5 after a kill."""
 

@@ -67,6 +67,7 @@ MODELS: dict[str, str] = {
     "tokens": "token",
     "jwt": "jwt",
     "directory": "directory",
+    "audit": "audit",
 }
 """Collections in paths, and the model by which `allowed-models` of a key names them."""
 

@@ -13,6 +13,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from ringbridge.model.audit import AuditEntry
+
 YesNo: TypeAlias = Literal["yes", "no"]
 Key: TypeAlias = tuple[str, ...]
 
@@ -260,7 +262,9 @@ class Subscription(
         return (self.id,)
 
 
-Record: TypeAlias = Domain | User | Device | PhoneNumber | DialRule | Connection | ApiKey | Subscription | AnswerRule
+Record: TypeAlias = (
+    Domain | User | Device | PhoneNumber | DialRule | Connection | ApiKey | Subscription | AnswerRule | AuditEntry
+)
 """Everything that the directory bucket holds."""
 
 KINDS: dict[str, type[Record]] = {
@@ -273,6 +277,7 @@ KINDS: dict[str, type[Record]] = {
     "answerrule": AnswerRule,
     "apikey": ApiKey,
     "subscription": Subscription,
+    "audit": AuditEntry,
 }
 
 
@@ -290,6 +295,8 @@ def parent_of(record: Record) -> str:
             return record.dial_rule_dial_plan
         case Domain():
             return record.reseller
+        case AuditEntry():
+            return record.of
         case _:
             return ""
 
