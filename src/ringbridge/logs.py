@@ -16,7 +16,9 @@ _SECRET_KEY = re.compile(
 )
 _SECRET_VALUE = re.compile(r"\bns[srdu]_[A-Za-z0-9]{8,}|\b(?:Bearer|Digest)\s+\S.*|a=crypto:.*", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.+-])(?<![\d\]]:)(\+?\d{3,})(\d{2})(?!\w|[.:-]\d)")  # no address, port or time
-_IDENTITIES = frozenset({"call_id", "sip_call_id", "leg", "node", "event", "level", "timestamp", "domain", "logger"})
+_IDENTITIES = frozenset(
+    {"request_id", "call_id", "sip_call_id", "leg", "node", "event", "level", "timestamp", "domain", "logger"}
+)
 
 
 def set_up(config: LogConfig, stream: TextIO | None = None) -> None:

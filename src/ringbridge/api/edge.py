@@ -77,13 +77,15 @@ class Edge:
                 message["headers"] = [*message["headers"], (b"x-request-id", known), *passage.headers]
             await send(message)
 
-        try:
-            await self._app(cast("Scope", scope), receive, send_marked)
-        except Exception:
-            log.exception("request_failed", request_id=passage.request_id, operation=passage.operation)
-            if passage.status == 0:
-                accept = header(cast("Scope", scope), b"accept")
-                answer = error_answer(INTERNAL_ERROR, request_id=passage.request_id, accept=accept)
-                await answer(cast("Scope", scope), receive, send_marked)
-        finally:
-            self._metrics.count(passage.operation, passage.status, perf_counter() - started)
+        # Whatever is logged while it is answered, in tasks that begin there too, names the request.
+        with structlog.contextvars.bound_contextvars(request_id=passage.request_id):
+            try:
+                await self._app(cast("Scope", scope), receive, send_marked)
+            except Exception:
+                log.exception("request_failed", operation=passage.operation)
+                if passage.status == 0:
+                    accept = header(cast("Scope", scope), b"accept")
+                    answer = error_answer(INTERNAL_ERROR, request_id=passage.request_id, accept=accept)
+                    await answer(cast("Scope", scope), receive, send_marked)
+            finally:
+                self._metrics.count(passage.operation, passage.status, perf_counter() - started)

@@ -10,6 +10,10 @@ from collections.abc import Iterator
 import uvicorn
 from litestar.types import ASGIApp
 
+from ringbridge.api.http_protocol import http_protocol
+
+HEAD_DEADLINE_S = 10.0
+"""Seconds for a request's whole head, and for the first after connecting; a phone on a bad line takes one."""
 STOP_S = 0.5
 """Seconds that requests in flight get at the end; with uvicorn's own pauses the whole stop is below a second."""
 
@@ -33,6 +37,7 @@ class ApiServer:
         port: int = 8480,
         certificate: str | None = None,
         private_key: str | None = None,
+        head_deadline_s: float = HEAD_DEADLINE_S,
     ) -> None:
         """`port` 0 takes any free one; `certificate` and `private_key` are PEM files, for HTTPS."""
         self._host = host
@@ -41,7 +46,7 @@ class ApiServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=http_protocol(head_deadline_s),
                 ws="none",
                 lifespan="off",
                 log_config=None,

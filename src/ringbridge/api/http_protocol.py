@@ -1,0 +1,77 @@
+"""HTTP/1.1 on one connection, as uvicorn has it, but nobody holds a connection by being slow or endless with a head.
+
+What a body may take is `api.requests`' to say; what a silent connection may take between two requests is uvicorn's
+`timeout_keep_alive`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_LIMIT_BYTES: Final = 65_536
+"""Request line and headers; the longest that any client of ours sends are a few hundred bytes and a token."""
+
+
+def http_protocol(head_deadline_s: float) -> type[asyncio.Protocol]:
+    """Return the protocol class of a server that waits `head_deadline_s` seconds for a request's whole head."""
+
+    class BoundedProtocol(_BoundedProtocol):
+        deadline_s = head_deadline_s
+
+    return BoundedProtocol
+
+
+class _BoundedProtocol(HttpToolsProtocol):
+    deadline_s = 10.0
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type] # uvicorn narrows what asyncio passes
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._has_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head_timer is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_LIMIT_BYTES:
+                self._cut(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._head_timer is None:
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._has_head()
+        super().on_headers_complete()
+
+    def _await_head(self) -> None:
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(self.deadline_s, self._cut, HTTPStatus.REQUEST_TIMEOUT)
+
+    def _has_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _cut(self, status: HTTPStatus) -> None:
+        """Close the connection; say why where no answer to an earlier request is under way."""
+        self._has_head()
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            self.transport.write(head.encode())
+        self.transport.close()
