@@ -355,14 +355,9 @@ class _Builder:
         )
 
 
-def _rate_limits(config: RateLimitsConfig) -> RateLimits:
-    return RateLimits(
-        key=config.key,
-        user=config.user,
-        domain=config.domain,
-        address=config.address,
-        unauthenticated=config.unauthenticated,
-    )
+def _rate_limits(its: RateLimitsConfig) -> RateLimits:
+    key, user, domain = its.key, its.user, its.domain
+    return RateLimits(key=key, user=user, domain=domain, address=its.address, unauthenticated=its.unauthenticated)
 
 
 async def _own_relay(config: Config, stack: AsyncExitStack) -> RelayChild:
