@@ -74,5 +74,5 @@ bench: setup test-tools ## the figures of this machine
 	@exec $(BIN)/ringbridge bench $(ARGS)
 
 clean: ## remove all that was made here, .venv too
-	@rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-clients tests/live/typescript/node_modules build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

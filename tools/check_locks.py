@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = {
     "requirements.lock": ("requirements.in", "requirements-build.in"),
     "requirements-dev.lock": ("requirements.in", "requirements-build.in", "requirements-dev.in"),
+    "requirements-clients.lock": ("requirements-clients.in",),
 }
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?==(?P<version>[^\s;\\]+)", re.MULTILINE)
 ADDRESS = re.compile(r"://|--(?:extra-)?index|--find-links|@ |\s/[a-z]+/", re.IGNORECASE)

@@ -10,4 +10,5 @@ compile() {
 }
 compile requirements.in requirements-build.in --output-file requirements.lock "$@"
 compile requirements-dev.in --output-file requirements-dev.lock "$@"
+compile requirements-clients.in --output-file requirements-clients.lock "$@"
 .venv/bin/python tools/check_locks.py

@@ -194,14 +194,31 @@ def _refusal(status: int) -> Schema:
     }
 
 
+def _path_parameters(path: str) -> list[Schema]:
+    """Return a path's parameters; one has its default only where all that follow have one.
+
+    Generated clients make them arguments in the order of the path, and in many languages none without a default may
+    follow one with.
+    """
+    told: list[Schema] = []
+    have_defaults = True
+    for name in reversed(path_names(path)):
+        field = dict(PATH_FIELDS[name])
+        match field["schema"]:
+            case {"default": _, **rest}:
+                field["schema"] = field["schema"] if have_defaults else rest
+            case _:
+                have_defaults = False
+        told.insert(0, {"name": name, "in": "path", "required": True} | field)
+    return told
+
+
 def _operation(operation: Operation, schemas: _Schemas) -> Schema:
     described: Schema = {
         "operationId": operation.name,
         "summary": operation.summary,
         "tags": [operation.tag],
-        "parameters": [
-            {"name": name, "in": "path", "required": True} | PATH_FIELDS[name] for name in path_names(operation.path)
-        ]
+        "parameters": _path_parameters(operation.path)
         + [
             {
                 "name": one.name,

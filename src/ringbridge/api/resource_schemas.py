@@ -29,7 +29,7 @@ def _read_type(field: Field) -> Schema:
         case Form.TRUTH:
             return {"type": "boolean"}
         case Form.JSON:
-            return {"type": ["object", "array"]}
+            return {"type": ["object", "array"], "items": {}}
         case Form.YES_NO:
             return dict(YES_NO)
         case _:
@@ -56,7 +56,7 @@ def _written_type(field: Field, *, required: bool) -> Schema:
         case Form.YES_NO:
             return {"enum": ["yes", "no", *nothing]}
         case Form.TRUTH:
-            return {"enum": ["yes", "no", True, False, *nothing]}
+            return {"anyOf": [{"type": "boolean"}, {"enum": ["yes", "no", *nothing]}]}
         case Form.WHOLE:
             pattern = f"^[0-9]{{{least},{MAX_WHOLE_DIGITS}}}$"
             top = 10**MAX_WHOLE_DIGITS - 1
@@ -64,7 +64,7 @@ def _written_type(field: Field, *, required: bool) -> Schema:
         case Form.DECIMAL:
             return {"type": ["number", "string", *null]}
         case Form.JSON:
-            return {"type": ["object", "array", *null]}
+            return {"type": ["object", "array", *null], "items": {}}
         case Form.DATE_TIME:
             return {"type": ["string", *null], "maxLength": field.max_length}
         case _ if field.enum:
