@@ -30,7 +30,7 @@ class Domain(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, ta
     dial_policy: str = ""
     caller_id_number: str = ""
     caller_id_name: str = ""
-    time_zone: str = "UTC"
+    time_zone: str = "Etc/GMT"
     home_country: str = ""
     """ISO code of the country in which its numbers are dialled (ours)."""
     allowed_countries: str = ""

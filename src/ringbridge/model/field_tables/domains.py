@@ -109,9 +109,9 @@ DOMAIN_FIELDS: Final = (
     Field("limits-max-fax-accounts", WHOLE),
     Field(
         "time-zone",
-        description="What times of day mean: an IANA time zone.",
+        description="What times of day mean: an IANA time zone; Etc/GMT is UTC.",
         check=checks.time_zone,
-        default="UTC",
+        default="Etc/GMT",
         example="Europe/Copenhagen",
     ),
     Field("email-send-smtp-hostname"),
