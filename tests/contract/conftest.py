@@ -111,7 +111,7 @@ def _tenant(api: httpx.Client) -> Iterator[Tenant]:
 def _served() -> Iterator[Server]:
     """Run `ringbridge serve` for the session."""
     data = Path(tempfile.mkdtemp(prefix="rb-"))  # short enough to hold a unix socket
-    http, sip = f"127.0.0.1:{_free_port()}", f"127.0.0.1:{_free_port()}"
+    http, sip = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     try:
         with _process("serve", "--data", data, "--http", http, "--sip", sip) as log:
             until(lambda: "Ringbridge is ready" in log.read_text(), within_s=STARTS_WITHIN_S, what="serve is ready")
@@ -126,19 +126,25 @@ def _process(command: str, *arguments: object) -> Iterator[Path]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RINGBRIDGE_")}
     with tempfile.NamedTemporaryFile(prefix=f"{command}-") as log:
         line = [sys.executable, "-m", "ringbridge", command, *map(str, arguments)]
-        process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
-        try:
+        with ended(subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)):
             yield Path(log.name)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10.0)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
-def _free_port() -> int:
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Run a process for the length of a block, and end it by its own id."""
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
     """Return a port of 127.0.0.1 that was free for UDP and TCP a moment ago."""
     while True:
         with socket.socket(type=socket.SOCK_STREAM) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
