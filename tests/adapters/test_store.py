@@ -21,7 +21,7 @@ from ringbridge.adapters.store_batch import (
     StoreBatch,
 )
 from ringbridge.calls.directory_ports import RecordQuery
-from ringbridge.calls.ports import Store
+from ringbridge.calls.ports import CallPage, Store
 from ringbridge.model.call import Call, CallState, fold
 from ringbridge.model.cdr import cdr_of
 from ringbridge.model.cdr_query import CdrPage, CdrQuery
@@ -235,6 +235,18 @@ async def test_active_calls_are_paged_oldest_first(store: ReplicaStore) -> None:
     assert [call.call_id for call in (await store.active_calls(start=0)).calls] == ["c1", "c2", "c3", "u", "d"]
     assert await store.count_active(domain=DOMAIN) == 4
     assert len(await store.live_calls()) == 5
+
+
+async def test_active_calls_of_several_domains_or_of_all(store: ReplicaStore) -> None:
+    calls = [call_of(f"c{number}", at=float(number)) for number in (2, 1)]
+    calls += [call_of("d", domain=OTHER, at=10.0), ended_call("over")]
+    await store.apply(StoreBatch(calls=calls))
+    for domains, expected in ((None, ["c1", "c2", "d"]), ((OTHER,), ["d"]), ((DOMAIN,), ["c1", "c2"]), ((), [])):
+        page = await store.active_calls_of(domains)
+        assert ([call.call_id for call in page.calls], page.total) == (expected, len(expected))
+    page = await store.active_calls_of((DOMAIN, OTHER), start=2, limit=1)
+    assert ([call.call_id for call in page.calls], page.total) == (["c2"], 3)
+    assert await store.active_calls_of(None, limit=0) == CallPage([], 3)
 
 
 async def test_owned_calls_are_the_node_s_own_and_not_over(store: ReplicaStore) -> None:

@@ -22,6 +22,16 @@ ACTIVE_CALL = [
 ][: -len(("call-id", "call-state", "call-legs", "call-order", "release-cause"))]
 
 
+SCHEMA = (
+    *("core-server", "call-session-id", "call-orig-call-id", "call-orig-match-uri", "call-orig-user"),
+    *("call-orig-domain", "call-orig-uri", "call-orig-name", "caller-id-number", "call-dialed-number"),
+    *("call-by-action", "call-by-user", "call-by-domain", "call-by-call-id", "call-term-call-id", "call-term-user"),
+    *("call-term-domain", "call-term-uri", "call-start-datetime", "call-answer-datetime", "call-orig-info"),
+    *("term-orig-info", "call-audio-codec"),
+)
+"""The fields of schema `ActiveCall`, all required and all text."""
+
+
 async def stored(world: World, call_id: str, domain: str = "demo") -> Call | None:
     return await world.store.call(DomainName(domain), CallId(call_id))
 
@@ -350,3 +360,35 @@ async def test_without_the_bus_reads_go_on_and_writes_are_503(world: World, clie
     assert (await client.get("/readyz")).status_code == 503
     world.hub.is_up = True
     assert (await client.post(CALLS, json=order("click-2"))).status_code == 202
+
+
+async def test_lists_of_all_show_what_the_token_rules_over(world: World) -> None:
+    for path, key in ((CALLS, world.manager_key), (CALLS.replace("demo", "other"), world.foreign_manager_key)):
+        async with world.client(key) as client:
+            assert (await client.post(path, json=order(synchronous="yes"))).status_code == 200
+    reseller = world.add_key("*", "*", "Reseller", reseller="acme")
+    seen = {
+        world.super_key: ["demo", "other"],
+        world.manager_key: ["demo"],
+        world.foreign_manager_key: ["other"],
+        reseller: ["other"],
+    }
+    for key, domains in seen.items():
+        async with world.client(key) as client:
+            listed = await client.get("/ns-api/v2/calls")
+            assert [call["call-orig-domain"] for call in listed.json()] == domains
+            assert listed.headers["x-total-count"] == str(len(domains))
+            assert (await client.get("/ns-api/v2/calls/count")).json() == {"total": len(domains)}
+            assert len((await client.get("/ns-api/v2/calls?start=2")).json()) == len(domains) - 1
+    async with world.client(world.user_key) as client:
+        assert (await client.get("/ns-api/v2/calls")).status_code == 403
+        assert (await client.get("/ns-api/v2/calls/count")).status_code == 403
+
+
+async def test_the_resource_has_every_field_of_the_schema_as_text(world: World, client: httpx.AsyncClient) -> None:
+    call = (await client.post(CALLS, json=order(synchronous="yes"))).json()
+    assert set(SCHEMA) <= set(call)
+    assert {name: type(call[name]) for name in SCHEMA} == dict.fromkeys(SCHEMA, str)
+    listed = (await client.get(CALLS)).json()
+    assert listed == [call]
+    assert world.writes == 1

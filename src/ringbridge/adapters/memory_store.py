@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, Stream, stream_of
 from ringbridge.adapters.store_batch import Offset, PurgeBounds, StoreBatch
@@ -216,6 +216,12 @@ class MemoryStore:
         self, *, domain: str | None = None, user: str | None = None, start: int = 1, limit: int = 100
     ) -> CallPage:
         found = sorted(self._active(domain, user), key=lambda call: (call.requested_at, call.sequence))
+        first = max(start, 1) - 1
+        return CallPage(found[first : first + limit], len(found))
+
+    async def active_calls_of(self, domains: Sequence[str] | None, *, start: int = 1, limit: int = 100) -> CallPage:
+        every = (await self.active_calls(limit=len(self._calls))).calls
+        found = [call for call in every if domains is None or call.domain in domains]
         first = max(start, 1) - 1
         return CallPage(found[first : first + limit], len(found))
 

@@ -7,7 +7,7 @@ records and locations are kept in memory until a batch changes them.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -280,6 +280,20 @@ class SqlStore:
         )
         page = [_call_decoder.decode(row.body) for row in found]
         return CallPage(page, await self.count_active(domain=domain, user=user))
+
+    async def active_calls_of(self, domains: Sequence[str] | None, *, start: int = 1, limit: int = 100) -> CallPage:
+        active = ~calls.c.is_over if domains is None else ~calls.c.is_over & calls.c.domain.in_(domains)
+        total = int(self._link.all(select(func.count()).select_from(calls).where(active))[0][0])
+        if not limit:
+            return CallPage([], total)
+        found = self._link.all(
+            select(calls.c.body)
+            .where(active)
+            .order_by(calls.c.started_at, calls.c.sequence)
+            .limit(limit)
+            .offset(max(start, 1) - 1)
+        )
+        return CallPage([_call_decoder.decode(row.body) for row in found], total)
 
     async def count_active(self, *, domain: str | None = None, user: str | None = None) -> int:
         count = select(func.count()).select_from(calls).where(~calls.c.is_over)

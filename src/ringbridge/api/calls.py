@@ -13,6 +13,7 @@ from ringbridge.api.examples import CALL_EXAMPLE, CALL_REQUEST_EXAMPLE, LADDER_E
 from ringbridge.api.operations import Access, Operation, Reply
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
+from ringbridge.api.ruled import ruled_domains
 from ringbridge.api.schemas import CALL_REQUEST_SCHEMA, PAGE_QUERY, QUERY_CALL_ID, QUERY_DRY_RUN
 from ringbridge.calls.place import Placed
 from ringbridge.model import names
@@ -22,6 +23,7 @@ from ringbridge.model.ids import DomainName
 from ringbridge.model.wire import CallOrder, read_call_order, shown
 
 USER_CALLS = "/ns-api/v2/domains/{domain}/users/{user}/calls"
+ALL_CALLS = "/ns-api/v2/calls"
 DOMAIN_CALLS = "/ns-api/v2/domains/{domain}/calls"
 READABLE_S = 86_400.0
 """How long an ended call is readable (contract §3)."""
@@ -73,6 +75,18 @@ class CallHandlers:
         if not await self._parts.replica.wait_calls(placed.sequence, timeout_s=wait_s):
             return None
         return await self._store.call(placed.domain, placed.call_id)
+
+    async def list_of_all(self, request: Request) -> Answer:
+        """List the active calls of every domain that the token rules over."""
+        page = request.page()
+        domains = await ruled_domains(self._store, request.principal)
+        found = await self._store.active_calls_of(domains, start=page.start, limit=page.limit)
+        return page_answer([call_view(call) for call in found.calls], page=page, path=request.path, total=found.total)
+
+    async def count_of_all(self, request: Request) -> Answer:
+        """Count the active calls of every domain that the token rules over."""
+        domains = await ruled_domains(self._store, request.principal)
+        return json_answer(Count((await self._store.active_calls_of(domains, limit=0)).total))
 
     async def list_of_domain(self, request: Request) -> Answer:
         """List the active calls of a domain."""
@@ -203,6 +217,27 @@ def operations(handlers: CallHandlers) -> list[Operation]:
                 ),
             ),
             refusals=(409, 429, 503),
+        ),
+        Operation(
+            name="list-calls",
+            method="GET",
+            path=ALL_CALLS,
+            access=Access.MANAGER,
+            handle=handlers.list_of_all,
+            tag="Calls",
+            summary="List the active calls of every domain that the token rules over",
+            query=PAGE_QUERY,
+            replies=(many,),
+        ),
+        Operation(
+            name="count-calls",
+            method="GET",
+            path=ALL_CALLS + "/count",
+            access=Access.MANAGER,
+            handle=handlers.count_of_all,
+            tag="Calls",
+            summary="Count the active calls of every domain that the token rules over",
+            replies=(count,),
         ),
         Operation(
             name="list-user-calls",

@@ -19,11 +19,10 @@ from ringbridge.api.cdr_query import Asked, after_text, read_query
 from ringbridge.api.cdr_views import DOMAIN_VIEW, RAW_VIEW, USER_VIEW, CdrView, csv_text
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request, header
+from ringbridge.api.ruled import ruled_domains
 from ringbridge.api.streamed import StreamedAnswer
-from ringbridge.model.access import ANY, Principal
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.cdr_query import CdrPage, Place
-from ringbridge.model.directory import Domain
 from ringbridge.model.errors import CallError, Refusal
 from ringbridge.model.ids import DomainName
 
@@ -88,7 +87,7 @@ class CdrHandlers:
     # --- what is asked for ---
 
     async def _asked_of_all(self, request: Request) -> Asked:
-        return read_query(request, now=self._clock.now(), domains=await self._ruled(request.principal))
+        return read_query(request, now=self._clock.now(), domains=await ruled_domains(self._store, request.principal))
 
     async def _asked_of_domain(self, request: Request) -> Asked:
         if await self._store.domain(request.domain) is None:
@@ -98,15 +97,6 @@ class CdrHandlers:
     async def _asked_of_user(self, request: Request) -> Asked:
         # A user that was deleted still has a history; one that never was has an empty one.
         return read_query(request, now=self._clock.now(), domains=(request.domain,), user=request.user)
-
-    async def _ruled(self, principal: Principal) -> tuple[str, ...] | None:
-        """Return the domains that a manager's token rules over; None for all."""
-        if principal.is_super_user:
-            return None
-        if not principal.rules_reseller(ANY):
-            return (principal.domain,) if principal.domain != ANY else ()
-        domains = [one for one in await self._store.records("domain") if isinstance(one, Domain)]
-        return tuple(one.domain for one in domains if principal.rules_domain(one.domain, reseller=one.reseller))
 
     # --- what is answered ---
 

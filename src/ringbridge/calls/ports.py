@@ -179,6 +179,10 @@ class Store(Directory, History, Protocol):
         self, *, domain: str | None = None, user: str | None = None, start: int = 1, limit: int = 100
     ) -> CallPage: ...
 
+    async def active_calls_of(self, domains: Sequence[str] | None, *, start: int = 1, limit: int = 100) -> CallPage:
+        """Return the active calls of several domains, or (None) of all; `limit` 0 counts them alone."""
+        ...
+
     async def count_active(self, *, domain: str | None = None, user: str | None = None) -> int: ...
 
     async def owned_calls(self, node: NodeId) -> list[Call]:
