@@ -159,6 +159,21 @@ async def test_where_asked_for_the_address_is_learned_once(child: RelayChild, pa
         stranger.close()
 
 
+async def test_a_side_that_has_learned_an_address_keeps_it(child: RelayChild, parties: list[RtpParty]) -> None:
+    """Why nobody can take over the side of a phone behind NAT (`sip_engine`): RTPProxy trusts no later offer there."""
+    alice, bob, cid = parties
+    session = await child.relay.open("call-1", learn=[A])
+    await child.relay.set_remote(session, A, "192.0.2.1", 4000)
+    await child.relay.set_remote(session, B, bob.host, bob.port)
+    await talk(alice, session, A, 440)
+    await talk(bob, session, B, 600)
+    await asyncio.sleep(0.2)
+    await child.relay.set_remote(session, A, cid.host, cid.port)
+    await asyncio.sleep(0.2)
+    assert cid.received == 0
+    assert hears(alice.samples(), 600)
+
+
 async def test_opening_again_gives_the_same_ports_and_closing_again_is_refused_as_gone(child: RelayChild) -> None:
     session = await child.relay.open("call-1")
     assert await child.relay.open("call-1") == session

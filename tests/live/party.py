@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
@@ -62,6 +62,10 @@ class PartyCall:
     """Statuses that our re-INVITEs got."""
     reinvited: int = 0
     """How many re-INVITEs came."""
+    offered: list[Direction] = field(default_factory=list)
+    """What they offered, as we would answer it."""
+    says: deque[int] = field(default_factory=deque)
+    """What we say to the next re-INVITEs; 0: nothing at all. When it is empty, 200."""
 
     @property
     def is_up(self) -> bool:
@@ -192,8 +196,14 @@ class Party:
                 call.reinvites.append(event.status)
             case Reinvited() if call.local is not None:
                 call.reinvited += 1
-                call.local, _ = offer_answer.answer(event.sdp, call.local, allowed=DEFAULT_CODECS)
-                self.endpoint.answer_reinvite(call.session, self.now(), sdp=call.local.sdp())
+                local, _ = offer_answer.answer(event.sdp, call.local, allowed=DEFAULT_CODECS)
+                call.offered.append(local.direction)
+                status = call.says.popleft() if call.says else 200
+                if status == 200:
+                    call.local = local
+                    self.endpoint.answer_reinvite(call.session, self.now(), sdp=local.sdp())
+                elif status:
+                    self.endpoint.answer_reinvite(call.session, self.now(), status=status)
             case Ended():
                 call.end = event
                 call.ended.set()

@@ -64,6 +64,7 @@ class SipEngine:
     async def prepare(self, orders: Sequence[LegOrder]) -> list[PreparedLeg]:
         first = orders[0]
         call = self._calls.get(first.session_id) or await self._open(first)
+        _check_takeover(call, orders)
         prepared: list[PreparedLeg] = []
         for order in orders:
             leg = await self._prepare_leg(call, order)
@@ -197,3 +198,18 @@ class SipEngine:
                 self._node.wake()
             self._events.legs.pop(leg.session, None)
         self._relay.close(call.relay)
+
+
+def _check_takeover(call: SipCall, orders: Sequence[LegOrder]) -> None:
+    """Refuse a transfer whose audio would go astray, so that the call goes on as it was.
+
+    RTPProxy decides once, when a session begins, whether a side's address is learned from packets; where it has learned
+    one it takes no other, and where it does not learn it never will.
+
+    Raises:
+        CallError: the side that is taken over, or who takes it over, is behind NAT.
+    """
+    nat = any(order.target.nat for order in orders) or side_of(orders[0].leg_id) in call.relay.learn
+    if nat and any(order.transfer for order in orders):
+        message = "the media relay cannot hand a phone behind NAT over to another party"
+        raise CallError(Refusal.UNAVAILABLE, "media-behind-nat", message)
