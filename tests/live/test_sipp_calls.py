@@ -56,7 +56,9 @@ def sipp(stage: Stage, leg: str, scenario: str, *, transport: str = "u1") -> Chi
     assert program is not None, "SIPp is not installed: apt-get install sip-tester"
     name, _, status = scenario.partition(":")
     script = stage.folder / f"{leg}.xml"
-    script.write_text((SCENARIOS / f"{name}.xml").read_text().replace("[status]", status))
+    mirrored = {"sendonly": "recvonly"}.get(status, status)
+    text = (SCENARIOS / f"{name}.xml").read_text()
+    script.write_text(text.replace("[status]", status).replace("[mirrored]", mirrored))
     command = [program, "-sf", str(script), "-i", "127.0.0.1", "-p", str(stage.ports[leg])]
     command += ["-mp", str(free_port()), "-m", "1", "-nostdin", "-d", "300", "-t", transport, "-timeout", "20"]
     command += ["-trace_err", "-error_file", str(stage.folder / f"{leg}.err")]
@@ -184,6 +186,64 @@ async def test_hold_by_the_second_phone(stage: Stage) -> None:
         for phone in phones:
             phone.stop()
     assert (await stage.api.cdr("held"))["call-answer-datetime"]
+
+
+@pytest.mark.parametrize("asker", ["call-id", "second leg"])
+async def test_hold_by_order_offers_each_leg_its_direction(stage: Stage, asker: str) -> None:
+    sides = ("held:inactive", "held:sendonly") if asker == "call-id" else ("held:sendonly", "held:inactive")
+    call_id = f"ordered-{asker.replace(' ', '-')}"
+    phones = [sipp(stage, "first", sides[0]), sipp(stage, "second", sides[1])]
+    try:
+        await asyncio.sleep(0.3)
+        await stage.api.place(call_id, FIRST, SECOND)
+        call = await stage.api.in_state(call_id, "connected")
+        name = call_id if asker == "call-id" else call["call-term-call-id"]
+        await ordered(stage, call_id, name, "hold")
+        await stage.api.in_state(call_id, "held")
+        await ordered(stage, call_id, name, "unhold")
+        await stage.api.in_state(call_id, "connected")
+        assert await stage.api.delete(call_id) == 202
+        for phone in phones:
+            await finished(phone)
+    finally:
+        for phone in phones:
+            phone.stop()
+    assert (await stage.api.cdr(call_id))["call-disconnect-reason-text"] == "System: deleted"
+
+
+@pytest.mark.parametrize("asker", ["call-id", "second leg"])
+async def test_a_transfer_of_either_leg_ends_that_leg_and_joins_the_other(stage: Stage, asker: str) -> None:
+    call_id = f"transferred-{asker.replace(' ', '-')}"
+    phones = {leg: sipp(stage, leg, "answer") for leg in ("first", "second", "carrier")}
+    leaves, stays = ("first", "second") if asker == "call-id" else ("second", "first")
+    try:
+        await asyncio.sleep(0.3)
+        await stage.api.place(call_id, FIRST, SECOND)
+        call = await stage.api.in_state(call_id, "connected")
+        name = call_id if asker == "call-id" else call["call-term-call-id"]
+        await ordered(stage, call_id, name, "transfer", {"call-term-user": "74001"})
+        await finished(phones[leaves])
+        assert (await stage.api.call(call_id))["call-state"] == "connected"
+        assert await stage.api.delete(call_id) == 202
+        await finished(phones[stays])
+        await finished(phones["carrier"])
+    finally:
+        for phone in phones.values():
+            phone.stop()
+    assert (await stage.api.cdr(call_id))["call-through-action"] == "transfer"
+
+
+async def ordered(stage: Stage, call_id: str, name: str, verb: str, body: dict[str, str] | None = None) -> None:
+    """PATCH an order, and return once it has been carried out."""
+    answer = await stage.api.http.patch(f"{stage.api.path}/{name}/{verb}", json=body or {})
+    assert answer.status_code == 202, answer.text
+    async with asyncio.timeout(10):
+        while True:
+            order = (await stage.api.call(call_id))["call-order"]
+            if order is not None and order["action"] == verb and order["done-datetime"]:
+                assert order["release-cause"] is None
+                return
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(("leg", "number", "scenario"), [("tcp", "73001", "answer"), ("carrier", "74001", "challenge")])
