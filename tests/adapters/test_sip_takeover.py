@@ -1,7 +1,9 @@
-"""A transfer takes over a side of the relay where the relay can follow it. No INVITE leaves."""
+"""A transfer takes over a side of the relay, where the relay can follow it: who is heard, and what is refused."""
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,17 @@ from msgspec.structs import replace
 from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.sip_engine import SipEngine
 from ringbridge.adapters.sip_node import SipNode, SipNodeSettings
-from ringbridge.calls.ports import LegOrder
+from ringbridge.calls.ports import Answered, LegOrder, LegSignal, Ringing
 from ringbridge.model.call import Side
 from ringbridge.model.errors import CallError
 from ringbridge.model.events import CallerId
 from ringbridge.model.ids import LegId, SessionId
+from ringbridge.phone.audio import hears, tone_frames
+from ringbridge.phone.rtp import RtpParty
+from ringbridge.sip.session_events import EndpointEvent
+from tests.adapters.loops import until
 from tests.adapters.relay_folder import relay_in
+from tests.adapters.test_sip_engine import CALL, Phone, first_leg_of
 from tests.calls.samples import DOMAIN, O1, O2, VirtualClock, target
 
 NAT = frozenset({O1, O2})
@@ -46,3 +53,55 @@ async def test_a_side_behind_nat_is_not_taken_over(data_dir: Path, behind_nat: f
             await engine.close(SessionId("s-1"))
         finally:
             await node.stop()
+
+
+async def test_a_target_is_heard_before_it_answers_and_not_once_it_has_refused(data_dir: Path) -> None:
+    told: list[LegSignal] = []
+    engines: list[SipEngine] = []
+
+    def take(event: EndpointEvent) -> None:
+        engines[0].on_event(event)
+
+    node = SipNode(SipNodeSettings(port=0), on_event=take)
+    asker, other, new = phones = [Phone(await RtpParty.open(ssrc=number)) for number in (1, 2, 3)]
+    async with relay_in(data_dir) as child:
+        engine = SipEngine(node=node, relay=child.relay, directory=MemoryStore(VirtualClock()), ringback="us")
+        engines.append(engine)
+        engine.listen(lambda _session_id, signal: told.append(signal))
+        for one in (node, *(phone.node for phone in phones)):
+            await one.start()
+        try:
+            for phone, leg_id in ((asker, "o1"), (other, "t1")):
+                await engine.prepare([phone.order(leg_id)])
+                engine.invite(CALL, LegId(leg_id))
+                await phone.answer()
+                await until(partial(answered, told, leg_id))
+            await engine.prepare([replace(new.order("o2"), transfer=1)])
+            engine.invite(CALL, LegId("o2"))
+            await until(lambda: bool(new.invites))
+            new.ring_with_sound()
+            await until(lambda: any(isinstance(one, Ringing) and one.early_media for one in told))
+            say(new, 1000)
+            await until(lambda: hears(other.rtp.samples(last_s=0.12), 1000))
+            new.rtp.pause()
+            engine.attach(CALL, LegId("o1"))
+            say(other, 600)
+            await until(lambda: hears(asker.rtp.samples(last_s=0.12), 600))
+            received = new.rtp.received
+            await asyncio.sleep(0.1)
+            assert new.rtp.received == received
+        finally:
+            await engine.close(CALL)
+            for phone in phones:
+                phone.rtp.close()
+                await phone.node.stop()
+            await node.stop()
+
+
+def say(phone: Phone, tone_hz: int) -> None:
+    phone.rtp.send_to(*first_leg_of(phone))
+    phone.rtp.play(tone_frames(tone_hz, 0))
+
+
+def answered(told: list[LegSignal], leg_id: str) -> bool:
+    return any(isinstance(one, Answered) and one.leg_id == leg_id for one in told)
