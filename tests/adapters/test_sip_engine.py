@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.sip_engine import SipEngine
 from ringbridge.adapters.sip_node import SipNode, SipNodeSettings
+from ringbridge.adapters.sip_sound import RINGBACK_AFTER_S
 from ringbridge.calls.ports import Answered, LegOrder, LegSignal, Ringing
 from ringbridge.media import offer_answer, sdp
 from ringbridge.media.offer_answer import DEFAULT_CODECS
+from ringbridge.model.call import Side
 from ringbridge.model.events import CallerId, Target
 from ringbridge.model.ids import LegId, SessionId
 from ringbridge.phone.audio import hears, tone_frames
@@ -55,8 +59,9 @@ class Phone:
         self.node.wake()
 
 
-async def test_early_media_of_a_phone_that_lost_does_not_take_the_sound_from_the_one_that_won(data_dir: Path) -> None:
-    """Between the answer and the CANCEL that the brain orders, the other phone may still say something."""
+@asynccontextmanager
+async def stage(data_dir: Path, phones: Sequence[Phone]) -> AsyncIterator[tuple[SipEngine, list[LegSignal]]]:
+    """Run an engine with its relay, and the phones; yields it and what it told."""
     told: list[LegSignal] = []
     engines: list[SipEngine] = []
 
@@ -64,8 +69,6 @@ async def test_early_media_of_a_phone_that_lost_does_not_take_the_sound_from_the
         engines[0].on_event(event)
 
     node = SipNode(NODE, on_event=take)
-    phones = [Phone(await RtpParty.open(ssrc=number)) for number in (1, 2, 3)]
-    first, won, lost = phones
     async with relay_in(data_dir) as child:
         engine = SipEngine(node=node, relay=child.relay, directory=MemoryStore(VirtualClock()), ringback="us")
         engines.append(engine)
@@ -73,28 +76,53 @@ async def test_early_media_of_a_phone_that_lost_does_not_take_the_sound_from_the
         for one in (node, *(phone.node for phone in phones)):
             await one.start()
         try:
-            for orders in ([first.order("o1")], [won.order("t1"), lost.order("t2")]):
-                for leg in await engine.prepare(orders):
-                    engine.invite(CALL, leg.leg_id)
-                if len(orders) == 1:
-                    await first.answer()
-                    await until(lambda: any(isinstance(one, Answered) for one in told))
-            await until(lambda: bool(lost.invites))
-            await won.answer()
-            await until(lambda: sum(isinstance(one, Answered) for one in told) == 2)
-            lost.ring_with_sound()
-            await until(lambda: any(isinstance(one, Ringing) and one.leg_id == "t2" for one in told))
-            first.rtp.send_to(*first_leg_of(first))
-            first.rtp.play(tone_frames(440, 0))
-            await asyncio.sleep(0.5)
-            assert hears(won.rtp.samples(), 440)
-            assert not hears(lost.rtp.samples(), 440)
+            yield engine, told
         finally:
             await engine.close(CALL)
             for phone in phones:
                 phone.rtp.close()
                 await phone.node.stop()
             await node.stop()
+
+
+async def dial(engine: SipEngine, *orders: LegOrder) -> None:
+    for leg in await engine.prepare(orders):
+        engine.invite(CALL, leg.leg_id)
+
+
+async def test_a_phone_that_answers_at_once_is_not_announced_by_ringback(data_dir: Path) -> None:
+    first = Phone(await RtpParty.open(ssrc=1))
+    async with stage(data_dir, [first]) as (engine, told):
+        await dial(engine, first.order("o1"))
+        await first.answer()
+        await until(lambda: any(isinstance(one, Answered) for one in told))
+        playing = engine._calls[CALL].playing
+        engine.ringback(CALL, on=True)
+        engine.ringback(CALL, on=False)
+        await asyncio.sleep(2 * RINGBACK_AFTER_S)
+        assert playing == {}
+        engine.ringback(CALL, on=True)
+        await until(lambda: playing == {Side.ORIGINATION: "us"})
+
+
+async def test_early_media_of_a_phone_that_lost_does_not_take_the_sound_from_the_one_that_won(data_dir: Path) -> None:
+    """Between the answer and the CANCEL that the brain orders, the other phone may still say something."""
+    first, won, lost = phones = [Phone(await RtpParty.open(ssrc=number)) for number in (1, 2, 3)]
+    async with stage(data_dir, phones) as (engine, told):
+        await dial(engine, first.order("o1"))
+        await first.answer()
+        await until(lambda: any(isinstance(one, Answered) for one in told))
+        await dial(engine, won.order("t1"), lost.order("t2"))
+        await until(lambda: bool(lost.invites))
+        await won.answer()
+        await until(lambda: sum(isinstance(one, Answered) for one in told) == 2)
+        lost.ring_with_sound()
+        await until(lambda: any(isinstance(one, Ringing) and one.leg_id == "t2" for one in told))
+        first.rtp.send_to(*first_leg_of(first))
+        first.rtp.play(tone_frames(440, 0))
+        await asyncio.sleep(0.5)
+        assert hears(won.rtp.samples(), 440)
+        assert not hears(lost.rtp.samples(), 440)
 
 
 def first_leg_of(phone: Phone) -> tuple[str, int]:

@@ -192,6 +192,7 @@ class SipEngine:
         call = self._calls.pop(session_id, None)
         if call is None:
             return
+        call.ringback = None
         for leg in call.legs.values():
             if leg.released is None and leg.session in self._events.legs:
                 self._node.endpoint.hang_up(leg.session, self._node.now())
