@@ -15,7 +15,8 @@ run: setup-run ## set up what is needed and run the demo
 
 test: setup test-tools ## set up what is needed, then all checks and all tests
 	@$(MAKE) --no-print-directory check
-	@exec $(BIN)/pytest $(ARGS)
+	@$(MAKE) --no-print-directory test-fast
+	@$(MAKE) --no-print-directory test-live
 
 test-fast: setup ## all tests but those in tests/live and tests/contract
 	@exec $(BIN)/pytest --ignore=tests/live --ignore=tests/contract --numprocesses=2 $(ARGS)
