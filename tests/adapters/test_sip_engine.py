@@ -97,11 +97,11 @@ async def test_a_phone_that_answers_at_once_is_not_announced_by_ringback(data_di
         await first.answer()
         await until(lambda: any(isinstance(one, Answered) for one in told))
         playing = engine._calls[CALL].playing
-        engine.ringback(CALL, on=True)
-        engine.ringback(CALL, on=False)
+        engine.ringback(CALL, Side.ORIGINATION, on=True)
+        engine.ringback(CALL, Side.ORIGINATION, on=False)
         await asyncio.sleep(2 * RINGBACK_AFTER_S)
         assert playing == {}
-        engine.ringback(CALL, on=True)
+        engine.ringback(CALL, Side.ORIGINATION, on=True)
         await until(lambda: playing == {Side.ORIGINATION: "us"})
 
 
