@@ -92,7 +92,7 @@ async def test_a_transfer_joins_the_other_party_with_the_new_one(stage: Stage) -
     assert (call["call-state"], call["call-orig-user"], call["call-term-user"]) == ("connected", "1002", "1003")
     stage.cid.phone.hang_up()
     cdr = await stage.api.cdr("passed-on")
-    assert (cdr["call-orig-user"], cdr["call-term-user"]) == (1002, 1003)
+    assert (cdr["call-orig-user"], cdr["call-term-user"]) == (1002, "1003")
     assert (cdr["call-through-user"], cdr["call-through-action"]) == ("1001", "transfer")
     assert cdr["call-disconnect-reason-text"] == "Term: Bye", "the one who came is the second party"
     await all_hung_up(stage.ann, stage.bob, stage.cid)
