@@ -17,9 +17,9 @@ QUOTA_PATTERN: Final = r"^([1-9][0-9]{0,5}/(second|minute|hour)|off)\Z"
 _QUOTA: Final = re.compile(QUOTA_PATTERN)
 
 
-ROUNDING: Final = 0.01
-"""Of one unit: what sums of floating-point seconds may be off. Times count from the start of the process, not from
-1970: a millionth of a second is lost in epoch seconds."""
+ROUNDING_S: Final = 1e-5
+"""What the sum of thousands of floating-point seconds may be off, but never more than a tenth of one unit. Times count
+from the start of the process, not from 1970: a millionth of a second is lost in epoch seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,15 @@ class Quota:
     interval_s: float = field(init=False)
     """Seconds after which one that was used is there again."""
 
+    rounding_s: float = field(init=False)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "interval_s", self.window_s / self.amount)
+        object.__setattr__(self, "rounding_s", min(ROUNDING_S, self.interval_s / 10))
 
     def remaining(self, whole_at: float, now: float) -> int:
         """Return how many are left of a quota that is whole again at `whole_at`."""
-        return max(0, int((self.window_s - max(0.0, whole_at - now)) / self.interval_s + ROUNDING))
+        return max(0, int((self.window_s - max(0.0, whole_at - now) + self.rounding_s) / self.interval_s))
 
     def taken(self, whole_at: float, now: float) -> float:
         """Return when the quota is whole again once one more was taken at `now`, whether there was one or not.
@@ -48,7 +51,7 @@ class Quota:
     def wait_s(self, whole_at: float, now: float) -> float:
         """Return the seconds until one is there; 0 when there is."""
         wait = min(whole_at, now + self.window_s) + self.interval_s - now - self.window_s
-        return wait if wait > self.interval_s * ROUNDING else 0.0
+        return wait if wait > self.rounding_s else 0.0
 
 
 def parse_quota(text: str) -> Quota | None:
