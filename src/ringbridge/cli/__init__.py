@@ -1,4 +1,4 @@
-"""The command line: `ringbridge serve`, `demo`, `call`, `apply`, `phone`, `version`.
+"""The command line: `ringbridge serve`, `demo`, `call`, `apply`, `export`, `phone`, `version`.
 
 A command is a module of this package with a function of its name, entered in `COMMANDS`. It imports what it needs
 inside that function, so that `ringbridge --help` stays quick; it talks to a running Ringbridge by HTTP alone.
@@ -10,7 +10,7 @@ import importlib
 
 import typer
 
-COMMANDS = ("demo", "serve", "call", "apply", "phone", "bench", "version")
+COMMANDS = ("demo", "serve", "call", "apply", "export", "phone", "bench", "version")
 """In the order in which `--help` shows them."""
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -235,6 +235,10 @@ class ApiClient:
         response = await self._send("PUT", path, content=msgspec.json.encode(document))
         return _decoded(response, Applied)
 
+    async def export(self) -> dict[str, list[dict[str, object]]]:
+        """Return the document of all that the key rules over, without secrets."""
+        return await self._read("/ringbridge/v1/directory", dict[str, list[dict[str, object]]])
+
     async def _read(self, path: str, kind: type[T]) -> T:
         return _decoded(await self._send("GET", path), kind)
 

@@ -1,4 +1,4 @@
-"""Directory documents: YAML in, plain values out, and where each of them stands in the file.
+"""Directory documents: YAML in, plain values out, and where each of them stands in the file; and YAML out.
 
 Every scalar stays text, as the API takes it: in YAML's own reading `0045` would become 37 and `no` a boolean.
 """
@@ -6,7 +6,7 @@ Every scalar stays text, as the API takes it: in YAML's own reading `0045` would
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,6 +21,11 @@ _DEEPEST = 20
 
 class DocumentError(Exception):
     """The file is not a document; the message says where and why."""
+
+
+def yaml_text(document: Mapping[str, object]) -> str:
+    """Return `document` as YAML that `YamlDocument` reads as the same texts."""
+    return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120))
 
 
 class YamlDocument:
