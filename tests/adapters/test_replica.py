@@ -12,6 +12,7 @@ from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
 from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.nats_bus_subjects import Stream, call_stream, sequence_of, stream_of
 from ringbridge.adapters.replica import Replica
+from ringbridge.adapters.store_batch import StoreBatch
 from ringbridge.model.call import Call, CallState
 from ringbridge.model.cdr_query import CdrQuery
 from ringbridge.model.directory import Domain, Location, User
@@ -207,3 +208,28 @@ async def test_directory_and_locations_come_and_go() -> None:
         last = await node.bus.delete_location(DOMAIN, "1001", here.contact)
         assert await node.replica.wait_locations(last, timeout_s=1)
         assert await node.store.locations(DOMAIN, "1001") == []
+
+
+class SlowStore(MemoryStore):
+    """A store that takes a while for each commit."""
+
+    async def apply(self, batch: StoreBatch) -> None:
+        await asyncio.sleep(0.15)
+        await super().apply(batch)
+
+
+async def test_a_copy_that_goes_on_is_waited_for_and_one_that_stands_is_not() -> None:
+    hub = MemoryHub()
+    filled = Node(hub)
+    for number in range(5):
+        await filled.bus.put_record(User(DOMAIN, f"{number}"))
+    node = Node(hub, SlowStore(TestClock()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ringbridge.adapters.replica.RECORDS_AT_ONCE", 1)
+        async with running(node):
+            assert await node.replica.caught_up(timeout_s=0.4)
+            assert len(await node.store.records("user")) == 5
+    standing = Node(hub)
+    standing.feed.hold()
+    async with running(standing):
+        assert not await standing.replica.caught_up(timeout_s=0.05)

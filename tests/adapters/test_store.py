@@ -106,6 +106,77 @@ async def test_records_are_paged_by_key_and_counted(store: ReplicaStore) -> None
     assert await store.record("user", (OTHER, "1001")) is None
 
 
+def named(record: Record) -> str:
+    return record.key[-1]
+
+
+async def test_lists_are_narrowed_by_fields_and_their_beginnings(store: ReplicaStore) -> None:
+    people = [
+        ("1001", "Ada", "Lovelace"),
+        ("1002", "Adam", "Smith"),
+        ("1003", "Grace", "Hopper"),
+        ("1004", "Ada", "Yonath"),
+    ]
+    users = [User(DOMAIN, user, name_first_name=first, name_last_name=last) for user, first, last in people]
+    await store.apply(put(*users, User(OTHER, "1005", name_first_name="Ada"), Device(DOMAIN, "1001", "1001_ada")))
+
+    async def found(*filters: tuple[str, str], domain: str | None = DOMAIN) -> list[str]:
+        wanted = RecordQuery("user", domain=domain, filters=filters)
+        page = await store.record_page(wanted)
+        assert await store.count_records(wanted) == len(page)
+        return [named(record) for record in page]
+
+    assert await found(("name-first-name", "ada")) == ["1001", "1004"]
+    assert await found(("name-first-name", "ada"), domain=None) == ["1001", "1004", "1005"]
+    assert await found(("name-first-name", "ad*")) == ["1001", "1004", "1002"]
+    assert await found(("name-first-name", "ad*"), ("name-last-name", "s*")) == ["1002"]
+    assert await found(("name-first-name", "ada"), ("user", "1004")) == ["1004"]
+    assert await found(("user", "100*")) == ["1001", "1002", "1003", "1004"]
+    assert await found(("user", "1003")) == ["1003"]
+    assert await found(("name-first-name", "a")) == []
+    wanted = RecordQuery("user", domain=DOMAIN, filters=(("name-first-name", "ad*"),))
+    assert [named(record) for record in await store.record_page(wanted, start=2, limit=1)] == ["1004"]
+
+
+async def test_lists_and_counts_follow_what_changes(store: ReplicaStore) -> None:
+    wanted = RecordQuery("user", domain=DOMAIN)
+    ada = RecordQuery("user", domain=DOMAIN, filters=(("name-first-name", "ada"),))
+    one, other = User(DOMAIN, "1001", name_first_name="Ada"), User(DOMAIN, "1002", name_first_name="Ada")
+    await store.apply(put(one, other))
+    await store.apply(put(one))  # the same again
+    assert (await store.count_records(wanted), await store.count_records(ada)) == (2, 2)
+    await store.apply(put(User(DOMAIN, "1001", name_first_name="Grace")))
+    assert [named(record) for record in await store.record_page(ada)] == ["1002"]
+    assert await store.count_records(wanted) == 2
+    await store.apply(gone(other))
+    await store.apply(gone(other))  # and again
+    assert (await store.count_records(wanted), await store.count_records(ada)) == (1, 0)
+    await store.apply(StoreBatch(dropped=[Stream.DIRECTORY]))
+    assert (await store.count_records(wanted), await store.record_page(ada)) == (0, [])
+
+
+async def test_lists_of_a_reseller_hold_its_domains(store: ReplicaStore) -> None:
+    await store.apply(
+        put(Domain(DOMAIN, reseller="acme"), Domain(OTHER), PhoneNumber(DOMAIN, "451"), PhoneNumber(OTHER, "461"))
+    )
+    for kind, names in (("phonenumber", ["451"]), ("domain", [DOMAIN])):
+        wanted = RecordQuery(kind, reseller="acme")
+        assert [named(record) for record in await store.record_page(wanted)] == names
+        assert await store.count_records(wanted) == 1
+
+
+async def test_dial_plans_are_counted_by_their_rules(store: ReplicaStore) -> None:
+    rules = [DialRule(DOMAIN, plan, name, "sip:*@*") for plan, name in (("b", "1"), ("a", "1"), ("b", "2"))]
+    await store.apply(put(*rules, DialRule(OTHER, "c", "1", "sip:*@*")))
+    assert await store.count_by_parent("dialrule", DOMAIN) == {"a": 1, "b": 2}
+
+
+async def test_calls_that_are_up_are_counted_by_user(store: ReplicaStore) -> None:
+    calls = [call_of("one", user="1001"), call_of("two", user="1001"), ended_call("three", user="1002")]
+    await store.apply(StoreBatch(calls=calls))
+    assert await store.active_by_user(DOMAIN) == {"1001": 2}
+
+
 async def test_records_are_read_changed_and_deleted(store: ReplicaStore) -> None:
     domain = Domain(DOMAIN, description="first")
     user = User(DOMAIN, "1001", name_first_name="Zoë")

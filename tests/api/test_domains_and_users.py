@@ -209,6 +209,33 @@ async def test_lists_are_paged_and_counted(manager: httpx.AsyncClient) -> None:
     assert (await manager.get(f"{USERS}/count")).json() == {"total": 3}
 
 
+async def test_lists_are_narrowed_by_the_query(manager: httpx.AsyncClient) -> None:
+    await manager.post(USERS, json=ada(name_first_name="Grace", name_last_name="Hopper", department="Navy"))
+    for query, users in (
+        ("name-last-name=HOP*", ["2001"]),
+        ("name-first-name=ada", ["1001", "1002", "1003"]),
+        ("name-first-name=ada&user=1002", ["1002"]),
+        ("caller-id-number=457011003", ["1003"]),
+        ("department=navy&limit=1", ["2001"]),
+        ("department=", ["1001", "1002", "1003", "2001"]),
+        ("colour=red", ["1001", "1002", "1003", "2001"]),
+    ):
+        answer = await manager.get(f"{USERS}?{query}")
+        assert [user["user"] for user in answer.json()] == users, query
+        assert answer.headers["x-total-count"] == str(len(users))
+        assert (await manager.get(f"{USERS}/count?{query}")).json() == {"total": len(users)}
+    answer = await manager.get(USERS, params={"user": "x" * 17, "department": "a\x00"})
+    assert {error["code"] for error in answer.json()["errors"]} == {"too-long", "control-character"}
+
+
+async def test_the_next_page_of_a_search_is_of_that_search(manager: httpx.AsyncClient) -> None:
+    page = await manager.get(f"{USERS}?name-first-name=ada&limit=2")
+    link = page.headers["link"].rpartition(", ")[2]
+    assert link == f'<{USERS}?name-first-name=ada&start=3&limit=2>; rel="next"'
+    following = await manager.get(link.partition(">")[0][1:])
+    assert [user["user"] for user in following.json()] == ["1003"]
+
+
 async def test_a_user_reads_itself_and_nobody_else(client: httpx.AsyncClient) -> None:
     assert (await client.get("/ns-api/v2/domains/~/users/~")).json()["user"] == "1001"
     assert (await client.get("/ns-api/v2/domains/~/users/1002")).status_code == 403

@@ -239,6 +239,28 @@ async def test_connections_everywhere_are_made_only_where_the_token_rules(
         assert (await root.get(f"{everywhere}/count")).json() == {"total": 2}
 
 
+async def test_what_calls_are_sent_to_is_kept_with_409(world: World, manager: httpx.AsyncClient) -> None:
+    await manager.post(CONNECTIONS, json={"connection-orig-match-pattern": "carrier"})
+    to_carrier = {"dial_rule_application": "to-connection", "dial_rule_parameter": "carrier"}
+    await manager.post(RULES, json=dial_rule("sip:9*@*", dialrule="out", **to_carrier))
+    await manager.post(RULES, json=dial_rule("sip:8*@*", dialrule="user", dial_rule_parameter="carrier"))
+    with_header = {"dial_rule_application": "to-connection-add-header", "dial_rule_parameter": "carrier;X-A: b"}
+    await manager.post(RULES, json=dial_rule("sip:7*@*", dialrule="out2", **with_header))
+    to_desk = {"dial-rule-application": "to-single-device", "dial-rule-parameter": "1001_desk"}
+    number = {"phonenumber": "4570102031", "dial-rule-translation-destination-user": "1001"}
+    await manager.post(NUMBERS, json=number | to_desk)
+    for path, users in (
+        (f"{CONNECTIONS}/carrier", ["demo/demo/out", "demo/demo/out2"]),
+        (f"{DEVICES}/1001_desk", ["demo/4570102031"]),
+    ):
+        answer = await manager.delete(path)
+        assert answer.status_code == 409
+        assert [error["found"] for error in answer.json()["errors"]] == users
+        assert (await manager.delete(f"{path}?cascade=yes")).status_code == 202
+    assert await world.store.phone_number("demo", "4570102031") is None
+    assert [rule.dialrule for rule in await world.store.dial_rules("demo", "demo")] == ["user"]
+
+
 # --- answer rules ----------------------------------------------------------------------------------------------------
 
 

@@ -173,6 +173,12 @@ def test_a_wrong_secret_is_not_repeated() -> None:
     assert caught.value.found is None
 
 
+def test_a_value_that_is_not_of_its_form_any_more_stops_nothing() -> None:
+    user = User("demo", "1001", other={"voicemail-greeting-index": "one", "recording-configuration": "{"})
+    told = view(USER, user, {})
+    assert (told["voicemail-greeting-index"], told["recording-configuration"]) == ("one", "{")
+
+
 def test_an_alias_is_taken_where_the_true_name_is_absent() -> None:
     device = RESOURCES["device"]
     given = {"domain": "demo", "user": "1001"}

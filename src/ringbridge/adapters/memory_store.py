@@ -29,6 +29,7 @@ from ringbridge.model.directory import (
 )
 from ringbridge.model.errors import StoreUnavailable
 from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId
+from ringbridge.model.resources import terms_of
 
 
 class MemoryStore:
@@ -188,7 +189,13 @@ class MemoryStore:
             domains = self._records.get("domain", {}).values()
             own = {one.domain for one in domains if parent_of(one) == wanted.reseller}
             found = [one for one in found if one.domain in own]
-        return [one for one in found if wanted.parent in (None, parent_of(one))]
+        found = [one for one in found if wanted.parent in (None, parent_of(one))]
+        for field, value in wanted.filters:
+            found = [one for one in found if _fits(dict(terms_of(one)).get(field), value)]
+        if wanted.filters and wanted.filters[0][1].endswith("*"):
+            first = wanted.filters[0][0]
+            found.sort(key=lambda one: (dict(terms_of(one))[first], one.key))
+        return found
 
     async def count_by_parent(self, kind: str, domain: str) -> dict[str, int]:
         found = Counter(parent_of(one) for one in self._all(kind, domain))
@@ -233,6 +240,9 @@ class MemoryStore:
             if not call.is_over and domain in (None, call.domain) and user in (None, call.user):
                 yield call
 
+    async def active_by_user(self, domain: str) -> dict[str, int]:
+        return dict(Counter(call.user for call in self._active(domain, None)))
+
     async def owned_calls(self, node: NodeId) -> list[Call]:
         return [call for call in self._calls.values() if not call.is_over and call.owner == node]
 
@@ -254,3 +264,9 @@ class MemoryStore:
 
 def _order(cdr: Cdr) -> tuple[float, str]:
     return (cdr.started_at, cdr.id)
+
+
+def _fits(term: str | None, value: str) -> bool:
+    if term is None:
+        return False
+    return term.startswith(value[:-1]) if value.endswith("*") else term == value

@@ -53,6 +53,7 @@ from ringbridge.model.events import CallRequested, LegInvited, decode
 log = structlog.get_logger(__name__)
 
 ENTRIES_OF_A_STREAM = 48  # in one commit; folding them from all streams takes the loop for about 8 ms
+RECORDS_AT_ONCE = 1024  # of the directory: reading one takes 5 µs, and a new node has a million to read
 ENTRIES_PER_COMMIT = 256  # waiting for company is over
 COMMIT_PAUSE_S = 0.04  # a GET may be this old; a commit costs as much as ten messages
 PURGE_EVERY_S = 600.0
@@ -192,15 +193,23 @@ class Replica:
         return bool(self._cursors)
 
     async def caught_up(self, *, timeout_s: float) -> bool:
-        """Return whether the store has, within `timeout_s`, what the bus held when the streams were joined."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                for cursor in self._cursors.values():
-                    await cursor.met.wait()
-                    await self._wait(cursor.stream, cursor.received, timeout_s=timeout_s)
-        except TimeoutError:
-            return False
-        return True
+        """Return whether the store has what the bus held when the streams were joined.
+
+        Gives up when nothing at all was applied for `timeout_s`: a million records may take longer than that.
+        """
+        applied = -1
+        while (now := sum(cursor.applied for cursor in self._cursors.values())) > applied:
+            applied = now
+            try:
+                async with asyncio.timeout(timeout_s):
+                    for cursor in self._cursors.values():
+                        await cursor.met.wait()
+                        if cursor.applied < cursor.received:
+                            await cursor.wait(cursor.received)
+                return True
+            except TimeoutError:
+                continue
+        return False
 
     def applied(self, stream: Stream) -> int:
         """Return the sequence up to which `stream` is applied."""
@@ -274,7 +283,8 @@ class Replica:
             if cursor.dropped:
                 self._drop(cursor, batch)
             if cursor.pending:
-                taken = [cursor.pending.popleft() for _ in range(min(len(cursor.pending), ENTRIES_OF_A_STREAM))]
+                at_once = RECORDS_AT_ONCE if cursor.stream is Stream.DIRECTORY else ENTRIES_OF_A_STREAM
+                taken = [cursor.pending.popleft() for _ in range(min(len(cursor.pending), at_once))]
                 batch.offsets[cursor.stream] = Offset(cursor.incarnation, taken[-1][1])
                 await self._take(cursor.stream, taken, batch, changed)
         batch.calls = list(changed.values())

@@ -24,8 +24,9 @@ from ringbridge.adapters.store_engine import migrate, open_engine, sqlite_url
 from ringbridge.adapters.store_link import Lookup, StoreLink
 from ringbridge.adapters.store_purge import purge
 from ringbridge.adapters.store_readers import StoreReaders
+from ringbridge.adapters.store_records import count, count_by_parent, key_text, page
 from ringbridge.adapters.store_schema import call_names, calls, cdrs, locations, offsets, records
-from ringbridge.adapters.store_writer import StoreWriter, key_text
+from ringbridge.adapters.store_writer import StoreWriter
 from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.calls.ports import CallPage, Clock
 from ringbridge.model.call import Call
@@ -243,22 +244,13 @@ class SqlStore:
         return sorted((_record_decoder.decode(row[0]) for row in rows), key=lambda record: record.key)
 
     async def record_page(self, wanted: RecordQuery, *, start: int = 1, limit: int = 100) -> list[Record]:
-        found = self._link.all(
-            _wanted(select(records.c.body), wanted).order_by(records.c.key).limit(limit).offset(max(start, 1) - 1)
-        )
-        return [_record_decoder.decode(row.body) for row in found]
+        return await self._readers.run(lambda connection: page(connection, wanted, start=start, limit=limit))
 
     async def count_records(self, wanted: RecordQuery) -> int:
-        return int(self._link.all(_wanted(select(func.count()).select_from(records), wanted))[0][0])
+        return await self._readers.run(lambda connection: count(connection, wanted))
 
     async def count_by_parent(self, kind: str, domain: str) -> dict[str, int]:
-        found = self._link.all(
-            select(records.c.parent, func.count())
-            .where(records.c.kind == kind, records.c.domain == domain)
-            .group_by(records.c.parent)
-            .order_by(records.c.parent)
-        )
-        return {row[0]: int(row[1]) for row in found}
+        return await self._readers.run(lambda connection: count_by_parent(connection, kind, domain))
 
     # --- calls and CDRs ---
 
@@ -299,6 +291,12 @@ class SqlStore:
         count = select(func.count()).select_from(calls).where(~calls.c.is_over)
         return int(self._link.all(_narrowed(count, calls, domain, user))[0][0])
 
+    async def active_by_user(self, domain: str) -> dict[str, int]:
+        found = self._link.all(
+            select(calls.c.user, func.count()).where(~calls.c.is_over, calls.c.domain == domain).group_by(calls.c.user)
+        )
+        return {row[0]: int(row[1]) for row in found}
+
     async def owned_calls(self, node: NodeId) -> list[Call]:
         found = self._link.all(select(calls.c.body).where(~calls.c.is_over, calls.c.owner == node))
         return [_call_decoder.decode(row.body) for row in found]
@@ -316,21 +314,6 @@ class SqlStore:
 
 def _first_call(rows: list[Any]) -> Call | None:
     return _call_decoder.decode(rows[0][0]) if rows else None
-
-
-domains = records.alias("domains")
-
-
-def _wanted(statement: Select[Any], wanted: RecordQuery) -> Select[Any]:
-    statement = statement.where(records.c.kind == wanted.kind)
-    if wanted.domain is not None:
-        statement = statement.where(records.c.domain == wanted.domain)
-    if wanted.parent is not None:
-        statement = statement.where(records.c.parent == wanted.parent)
-    if wanted.reseller is not None:
-        own = select(domains.c.key).where(domains.c.kind == "domain", domains.c.parent == wanted.reseller)
-        statement = statement.where(records.c.domain.in_(own))
-    return statement
 
 
 def _narrowed(statement: Select[Any], table: Any, domain: str | None, user: str | None) -> Select[Any]:

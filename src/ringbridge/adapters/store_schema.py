@@ -31,15 +31,38 @@ offsets = Table(
     Column("sequence", BigInteger, nullable=False),
 )
 
+# Keys and terms are walked by their bytes, whatever the database's language is.
+Bytewise = Text().with_variant(Text(collation="C"), "postgresql")
+
 records = Table(
     "records",
     metadata,
     Column("kind", Text, primary_key=True),
-    Column("key", Text, primary_key=True),  # the parts of the key with U+001F between them
+    Column("key", Bytewise, primary_key=True),  # the parts of the key with U+001F between them
     Column("domain", Text, nullable=False),
     Column("parent", Text, nullable=False),  # what lists are made by: a device's user, a dial rule's plan
     Column("body", LargeBinary, nullable=False),
-    Index("records_listed", "kind", "domain", "parent"),
+    Index("records_listed", "kind", "domain", "parent", "key"),
+)
+
+record_terms = Table(
+    "record_terms",  # the fields that lists are narrowed by, in lower case
+    metadata,
+    Column("kind", Text),
+    Column("field", Text),
+    Column("value", Bytewise),
+    Column("domain", Text),
+    Column("key", Bytewise),
+    PrimaryKeyConstraint("kind", "field", "value", "domain", "key"),
+    sqlite_with_rowid=False,
+)
+
+record_counts = Table(
+    "record_counts",  # how many records of a kind a domain has
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("domain", Text, primary_key=True),
+    Column("total", BigInteger, nullable=False),
 )
 
 locations = Table(

@@ -14,23 +14,21 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, SHARDS, Stream
-from ringbridge.adapters.store_batch import LegName, LocationChange, RecordChange, StoreBatch
+from ringbridge.adapters.store_batch import LegName, LocationChange, StoreBatch
 from ringbridge.adapters.store_cdr_rows import cdr_row, party_rows
-from ringbridge.adapters.store_schema import call_names, calls, cdr_parties, cdrs, locations, offsets, records
+from ringbridge.adapters.store_records import RecordWriter
+from ringbridge.adapters.store_records import drop as drop_records
+from ringbridge.adapters.store_schema import call_names, calls, cdr_parties, cdrs, locations, offsets
 from ringbridge.model.call import Call
-from ringbridge.model.directory import Record, parent_of
 from ringbridge.model.errors import StoreUnavailable
 
 Row: TypeAlias = dict[str, Any]
 Work: TypeAlias = Callable[[Connection], None]
 
+CACHE_KIB = 65_536  # of SQLite's pages: a directory of a million is written all over
+
 _pack = msgspec.msgpack.Encoder().encode
 _json = msgspec.json.Encoder().encode
-
-
-def key_text(key: tuple[str, ...]) -> str:
-    """Return a record's key as its column has it."""
-    return "\x1f".join(key)
 
 
 def _upsert(dialect: str, table: Table, changing: Sequence[str] | None = None) -> Any:
@@ -51,7 +49,6 @@ def _delete_by(table: Table, *names: str) -> Delete:
     return delete(table).where(*(table.c[name] == bindparam(f"its_{name}") for name in names))
 
 
-_DELETE_RECORD = _delete_by(records, "kind", "key")
 _DELETE_LOCATION = _delete_by(locations, "domain", "device", "contact_digest")
 _DELETE_CALL = _delete_by(calls, "domain", "call_id")
 _NAMED_CALL = select(calls.c.domain).where(
@@ -68,7 +65,7 @@ class StoreWriter:
         self._thread: threading.Thread | None = None
         dialect = engine.dialect.name
         self._put_offset = _upsert(dialect, offsets)
-        self._put_record = _upsert(dialect, records)
+        self._records = RecordWriter(engine.dialect)
         self._put_location = _upsert(dialect, locations)
         # Who called, and when, is fixed; only the end of a call moves it from one index to another.
         self._put_live_call = _upsert(dialect, calls, ("owner", "state", "sequence", "body"))
@@ -102,6 +99,9 @@ class StoreWriter:
 
     def _run(self) -> None:
         with self._engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql(f"PRAGMA cache_size=-{CACHE_KIB}")
+                connection.rollback()
             while (first := self._queue.get()) is not None:
                 together = [first]
                 ends = False
@@ -134,9 +134,8 @@ class StoreWriter:
     def _write(self, connection: Connection, batch: StoreBatch) -> None:
         for stream in batch.dropped:
             _drop(connection, stream)
+        self._records.write(connection, batch.records)
         for statement, rows in (
-            (_DELETE_RECORD, [_record_key(one) for one in batch.records if one.record is None]),
-            (self._put_record, [_record_row(one, one.record) for one in batch.records if one.record is not None]),
             (_DELETE_LOCATION, [_location_key(one) for one in batch.locations if one.location is None]),
             (self._put_location, [_location_row(one) for one in batch.locations if one.location is not None]),
             (_DELETE_CALL, [{"its_domain": call.domain, "its_call_id": call.call_id} for call in batch.replaced]),
@@ -163,8 +162,10 @@ def _drop(connection: Connection, stream: str) -> None:
         shard = CALL_STREAMS.index(Stream(stream))
         connection.execute(delete(calls).where(calls.c.sequence % SHARDS == shard))
         connection.execute(delete(call_names).where(~_NAMED_CALL.exists()))
+    elif stream == Stream.DIRECTORY:
+        drop_records(connection)
     else:
-        connection.execute(delete(records if stream == Stream.DIRECTORY else locations))
+        connection.execute(delete(locations))
     connection.execute(delete(offsets).where(offsets.c.stream == stream))
 
 
@@ -175,20 +176,6 @@ def _settle(future: asyncio.Future[None], fault: Exception | None) -> None:
         future.set_result(None)
     else:
         future.set_exception(fault)
-
-
-def _record_key(change: RecordChange) -> Row:
-    return {"its_kind": change.kind, "its_key": key_text(change.key)}
-
-
-def _record_row(change: RecordChange, record: Record) -> Row:
-    return {
-        "kind": change.kind,
-        "key": key_text(change.key),
-        "domain": record.domain,
-        "parent": parent_of(record),
-        "body": _json(record),
-    }
 
 
 def _location_key(change: LocationChange) -> Row:

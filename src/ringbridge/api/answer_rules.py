@@ -11,8 +11,9 @@ from ringbridge.api.answers import Accepted, Answer, page_answer
 from ringbridge.api.operations import Access, Operation, Reply, Schema
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
-from ringbridge.api.resources import ResourceHandlers, Served
-from ringbridge.api.resources import operations as resource_operations
+from ringbridge.api.resource_operations import Served
+from ringbridge.api.resource_operations import operations as resource_operations
+from ringbridge.api.resources import ResourceHandlers
 from ringbridge.api.synchronous import written_answer
 from ringbridge.api.users import USERS, admit_user
 from ringbridge.calls.directory_ports import RecordQuery

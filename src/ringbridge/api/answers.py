@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
+from urllib.parse import quote, urlencode
 
 import msgspec
 from litestar.types import Receive, Scope, Send
@@ -69,18 +70,24 @@ def accepted(call_id: str = "", *, headers: Iterable[HeaderPair] = ()) -> Answer
     return json_answer(Accepted(202, HTTPStatus.ACCEPTED.phrase, call_id), status=202, headers=headers)
 
 
-def page_answer(items: Sequence[object], *, page: Page, path: str, total: int | None) -> Answer:
+def page_answer(
+    items: Sequence[object], *, page: Page, path: str, total: int | None, query: Mapping[str, str] | None = None
+) -> Answer:
     """Return one page of a list with `Link` and, where the `total` is known, `X-Total-Count`.
 
-    Links are relative references, so that no `Host` header of a client is repeated.
+    Links are relative references, so that no `Host` header of a client is repeated; `query` is what the list was
+    narrowed by, which they repeat.
     """
+    narrowed = f"{urlencode(query, quote_via=quote)}&" if query else ""
     links: dict[str, int] = {"first": 1}
     if page.start > 1:
         links["prev"] = max(1, page.start - page.limit)
     more = len(items) == page.limit if total is None else page.start - 1 + len(items) < total
     if more and items:
         links["next"] = page.start + page.limit
-    link = ", ".join(f'<{path}?start={start}&limit={page.limit}>; rel="{rel}"' for rel, start in links.items())
+    link = ", ".join(
+        f'<{path}?{narrowed}start={start}&limit={page.limit}>; rel="{rel}"' for rel, start in links.items()
+    )
     headers = [(b"link", link.encode())]
     if total is not None:
         headers.append((b"x-total-count", str(total).encode()))

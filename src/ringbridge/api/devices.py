@@ -10,8 +10,9 @@ from ringbridge.api.call_views import rfc3339
 from ringbridge.api.operations import Access, Operation
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
-from ringbridge.api.resources import ResourceHandlers, Served
-from ringbridge.api.resources import operations as resource_operations
+from ringbridge.api.resource_operations import Served
+from ringbridge.api.resource_operations import operations as resource_operations
+from ringbridge.api.resources import ResourceHandlers
 from ringbridge.api.users import USERS, admit_user
 from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.model.device_password import PASSWORD, with_password

@@ -12,8 +12,9 @@ from ringbridge.api.domains import DOMAINS, admit_domain
 from ringbridge.api.operations import Access, Operation, Reply
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
-from ringbridge.api.resources import ResourceHandlers, Served
-from ringbridge.api.resources import operations as resource_operations
+from ringbridge.api.resource_operations import Served
+from ringbridge.api.resource_operations import operations as resource_operations
+from ringbridge.api.resources import ResourceHandlers
 from ringbridge.api.schemas import PAGE_QUERY
 from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.model.directory import DialRule, Key, Record

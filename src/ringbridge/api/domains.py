@@ -9,8 +9,9 @@ from ringbridge.api.auth import no_such_domain
 from ringbridge.api.operations import Access, Operation, Reply
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
-from ringbridge.api.resources import ResourceHandlers, Served
-from ringbridge.api.resources import operations as resource_operations
+from ringbridge.api.resource_operations import Served
+from ringbridge.api.resource_operations import operations as resource_operations
+from ringbridge.api.resources import ResourceHandlers
 from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.model.access import ANY, Principal, Scope
 from ringbridge.model.directory import Domain, Key, Record

@@ -8,8 +8,9 @@ from ringbridge.api.domains import DOMAINS, admit_domain, ruled
 from ringbridge.api.operations import Access, Operation
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
-from ringbridge.api.resources import ResourceHandlers, Served, list_operations
-from ringbridge.api.resources import operations as resource_operations
+from ringbridge.api.resource_operations import Served, list_operations
+from ringbridge.api.resource_operations import operations as resource_operations
+from ringbridge.api.resources import ResourceHandlers
 from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.model.directory import Key, PhoneNumber, Record
 from ringbridge.model.field_tables.checks import bare_number

@@ -6,30 +6,21 @@ A resource says in its `Rules` where its records are and who may have them; ever
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
-from ringbridge.api.answers import Accepted, Answer, Count, HeaderPair, json_answer, page_answer
+import msgspec
+
+from ringbridge.api.answers import Answer, Count, HeaderPair, json_answer, page_answer
 from ringbridge.api.calls import ignored_header
-from ringbridge.api.operations import Access, Operation, QueryField, Reply, Schema
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
-from ringbridge.api.resource_schemas import create_schema, examples, read_schema, update_schema
-from ringbridge.api.schemas import PAGE_QUERY, YES_NO
 from ringbridge.api.synchronous import read_synchronous, written_answer
 from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.calls.directory_writes import no_such
-from ringbridge.model.access import Scope
 from ringbridge.model.directory import Key, Record
 from ringbridge.model.errors import Fault, invalid
-from ringbridge.model.resources import Read, Resource, etag_of, is_needed, read_fields, view
-
-IF_MATCH: Final = QueryField(
-    "If-Match", "Entity tags: write only if the resource still has one of them (412 if not).", {"type": "string"}
-)
-CASCADE: Final = QueryField("cascade", "`yes`: delete all that uses it too.", YES_NO | {"default": "no"})
-CONFLICTS: Final = (409, 412, 503)
-ACCEPTED_EXAMPLE: Final[Schema] = {"code": 202, "message": "Accepted"}
+from ringbridge.model.resources import Read, Resource, etag_of, is_needed, read_fields, searched, view
+from ringbridge.model.wire import control_fault, shown
 
 
 class Rules(Protocol):
@@ -94,15 +85,16 @@ class ResourceHandlers:
         """List a page of the records under the path."""
         await self._rules.admit(request)
         page = request.page()
-        wanted = self._rules.wanted(request)
+        wanted = self._wanted(request)
         found = await self._parts.store.record_page(wanted, start=page.start, limit=page.limit)
         total = await self._parts.store.count_records(wanted)
-        return page_answer(await self._views(found), page=page, path=request.path, total=total)
+        views, asked = await self._views(found), self._asked(request)
+        return page_answer(views, page=page, path=request.path, total=total, query=asked)
 
     async def count(self, request: Request) -> Answer:
         """Count the records under the path."""
         await self._rules.admit(request)
-        return json_answer(Count(await self._parts.store.count_records(self._rules.wanted(request))))
+        return json_answer(Count(await self._parts.store.count_records(self._wanted(request))))
 
     async def read(self, request: Request) -> Answer:
         """Read one record, with its entity tag."""
@@ -160,6 +152,30 @@ class ResourceHandlers:
         )
         return await written_answer(self._parts, sequence)
 
+    def _wanted(self, request: Request) -> RecordQuery:
+        """Return which records are asked for: those under the path that the query's searched fields fit."""
+        plain = {field.name: field.plain or str for field in searched(self._resource)}
+        filters = tuple((name, plain[name](text).lower()) for name, text in self._asked(request).items())
+        return msgspec.structs.replace(self._rules.wanted(request), filters=filters)
+
+    def _asked(self, request: Request) -> dict[str, str]:
+        """Return the searched fields that the query names.
+
+        Raises:
+            CallError: one of them is too long, or holds control characters.
+        """
+        asked = {field: text for field in searched(self._resource) if (text := request.query.get(field.name))}
+        faults: list[Fault] = []
+        for field, text in asked.items():
+            if len(text) > field.max_length:
+                allowed = f"at most {field.max_length} characters"
+                faults.append(Fault(field.name, "too-long", f"must have {allowed}", found=shown(text), allowed=allowed))
+            elif (control := control_fault(field.name, text)) is not None:
+                faults.append(control)
+        if faults:
+            raise invalid(faults)
+        return {field.name: text for field, text in asked.items()}
+
     def _require(self, request: Request, record: Record) -> None:
         if not self._rules.belongs(request, record):
             raise no_such(self._resource.kind, record.key)
@@ -197,133 +213,3 @@ class ResourceHandlers:
 
 def _etag(record: Record) -> HeaderPair:
     return (b"etag", etag_of(record).encode())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """Under which paths and names a resource is served, and to whom."""
-
-    noun: str
-    plural: str
-    tag: str
-    collection: str
-    item: str
-    given: tuple[str, ...]
-    """The fields that the path of the collection decides."""
-    create_title: str
-    update_title: str
-    create_note: str = ""
-    list_access: Access = Access.DOMAIN
-    create_access: Access = Access.DOMAIN
-    read_access: Access = Access.DOMAIN
-    write_access: Access = Access.DOMAIN
-    delete_at_least: Scope | None = None
-    """The least scope that may delete it."""
-
-
-def _many(rules: Rules, served: Served) -> Reply:
-    _, example = examples(rules.resource, given=served.given)
-    schema: Schema = {"type": "array", "items": read_schema(rules.resource)}
-    return Reply(200, f"One page of {served.plural}.", schema, [example], ("Link", "X-Total-Count"))
-
-
-def list_operations(handlers: ResourceHandlers, rules: Rules, served: Served) -> list[Operation]:
-    """Return the operations that list and count a resource."""
-    return [
-        Operation(
-            name=f"list-{served.plural.replace(' ', '-')}",
-            method="GET",
-            path=served.collection,
-            access=served.list_access,
-            handle=handlers.page,
-            summary=f"List {served.plural}",
-            query=PAGE_QUERY,
-            replies=(_many(rules, served),),
-            tag=served.tag,
-        ),
-        Operation(
-            name=f"count-{served.plural.replace(' ', '-')}",
-            method="GET",
-            path=served.collection + "/count",
-            access=served.list_access,
-            handle=handlers.count,
-            summary=f"Count {served.plural}",
-            replies=(Reply(200, "How many.", Count, {"total": 2}),),
-            tag=served.tag,
-        ),
-    ]
-
-
-def create_operation(handlers: ResourceHandlers, rules: Rules, served: Served) -> Operation:
-    """Return the operation that creates a resource."""
-    body_example, example = examples(rules.resource, given=served.given)
-    told = ("ETag", "X-Ringbridge-Ignored")
-    return Operation(
-        name=f"create-{served.noun.replace(' ', '-')}",
-        method="POST",
-        path=served.collection,
-        access=served.create_access,
-        handle=handlers.create,
-        summary=f"Create a {served.noun}",
-        description=served.create_note,
-        body=create_schema(rules.resource, served.create_title, given=served.given),
-        body_example=body_example,
-        replies=(
-            Reply(200, "With `synchronous: yes`: the resource.", read_schema(rules.resource), example, told),
-            Reply(202, "Accepted, and durable.", Accepted, ACCEPTED_EXAMPLE, told),
-        ),
-        refusals=(404, 409, 503),
-        tag=served.tag,
-    )
-
-
-def operations(handlers: ResourceHandlers, rules: Rules, served: Served) -> list[Operation]:
-    """Return the seven operations of a resource."""
-    resource, noun = rules.resource, served.noun
-    name = noun.replace(" ", "-")
-    body_example, example = examples(resource, given=served.given)
-    stored = Reply(202, "Accepted, and durable.", Accepted, ACCEPTED_EXAMPLE, ("ETag", "X-Ringbridge-Ignored"))
-    return [
-        *list_operations(handlers, rules, served),
-        create_operation(handlers, rules, served),
-        Operation(
-            name=f"read-{name}",
-            method="GET",
-            path=served.item,
-            access=served.read_access,
-            handle=handlers.read,
-            summary=f"Read a {noun}",
-            replies=(Reply(200, f"The {noun}.", read_schema(resource), example, ("ETag",)),),
-            tag=served.tag,
-        ),
-        Operation(
-            name=f"update-{name}",
-            method="PUT",
-            path=served.item,
-            access=served.write_access,
-            handle=handlers.update,
-            summary=f"Change a {noun}",
-            description="Changes the fields that it names and leaves the rest.",
-            headers=(IF_MATCH,),
-            body=update_schema(resource, served.update_title),
-            body_example=dict(list(body_example.items())[-1:]),
-            replies=(stored,),
-            refusals=CONFLICTS,
-            tag=served.tag,
-        ),
-        Operation(
-            name=f"delete-{name}",
-            method="DELETE",
-            path=served.item,
-            access=served.write_access,
-            handle=handlers.delete,
-            summary=f"Delete a {noun}",
-            description="What others use is refused with 409 that names them; calls that are up go on.",
-            query=(CASCADE,),
-            headers=(IF_MATCH,),
-            replies=(Reply(202, "Accepted, and durable.", Accepted, ACCEPTED_EXAMPLE),),
-            refusals=CONFLICTS,
-            at_least=served.delete_at_least,
-            tag=served.tag,
-        ),
-    ]

@@ -8,8 +8,9 @@ from ringbridge.api.domains import DOMAINS, admit_domain
 from ringbridge.api.operations import Access, Operation
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
-from ringbridge.api.resources import ResourceHandlers, Served
-from ringbridge.api.resources import operations as resource_operations
+from ringbridge.api.resource_operations import Served
+from ringbridge.api.resource_operations import operations as resource_operations
+from ringbridge.api.resources import ResourceHandlers
 from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.model.access import SCOPES, Principal
 from ringbridge.model.directory import Key, Record, User
@@ -63,10 +64,8 @@ class UserRules:
         return _checked(after, request.principal, had=scope)
 
     async def live(self, records: Sequence[Record]) -> list[dict[str, object]]:
-        return [
-            {"active-calls-total-current": await self._store.count_active(domain=one.domain, user=one.key[-1])}
-            for one in records
-        ]
+        active = {domain: await self._store.active_by_user(domain) for domain in {one.domain for one in records}}
+        return [{"active-calls-total-current": active[one.domain].get(one.key[-1], 0)} for one in records]
 
 
 def _checked(user: Record, principal: Principal, *, had: str = "") -> Record:

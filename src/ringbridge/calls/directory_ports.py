@@ -22,12 +22,16 @@ from ringbridge.model.directory import (
 
 
 class RecordQuery(msgspec.Struct, frozen=True):
-    """Which records of a kind: of a domain, of a parent (a device's user, a rule's plan), of a reseller's domains."""
+    """Which records of a kind: of a domain, of a parent (a device's user, a rule's plan), of a reseller's domains.
+
+    A filter is a searched field and what it must be, in lower case; with a `*` at the end, what it must begin with.
+    """
 
     kind: str
     domain: str | None = None
     parent: str | None = None
     reseller: str | None = None
+    filters: tuple[tuple[str, str], ...] = ()
 
 
 class Directory(Protocol):
@@ -57,7 +61,7 @@ class Directory(Protocol):
         ...
 
     async def record_page(self, wanted: RecordQuery, *, start: int = 1, limit: int = 100) -> list[Record]:
-        """Return part of the records that are `wanted`, ordered by key."""
+        """Return part of what is `wanted`, by key; where the first filter ends in `*`, by its field before that."""
         ...
 
     async def count_records(self, wanted: RecordQuery) -> int: ...

@@ -185,6 +185,10 @@ class Store(Directory, History, Protocol):
 
     async def count_active(self, *, domain: str | None = None, user: str | None = None) -> int: ...
 
+    async def active_by_user(self, domain: str) -> dict[str, int]:
+        """Return how many calls are up for each user of a domain who has any."""
+        ...
+
     async def owned_calls(self, node: NodeId) -> list[Call]:
         """Return the calls that are not over and that `node` owns."""
         ...

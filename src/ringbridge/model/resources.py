@@ -22,7 +22,6 @@ from ringbridge.model.directory import (
     PhoneNumber,
     Record,
     User,
-    kind_of,
 )
 from ringbridge.model.field_tables.answer_rules import ANSWER_RULE_FIELDS
 from ringbridge.model.field_tables.connections import CONNECTION_FIELDS
@@ -35,6 +34,8 @@ from ringbridge.model.times import instant_text
 
 CREATED: Final = "created-datetime"
 MODIFIED: Final = "last-modified-datetime"
+_NEVER_TOLD: Final = frozenset({Role.SECRET, Role.SEALED, Role.LIVE})
+"""Roles of fields whose stored text no answer holds."""
 
 
 class Resource(NamedTuple):
@@ -220,19 +221,32 @@ def view(resource: Resource, record: Record, live: Mapping[str, object]) -> dict
 
     A field that is not set and has no default is left out, unless the schema requires it.
     """
-    texts = texts_of(resource, record)
-    told: dict[str, object] = {}
-    for field in resource.fields:
-        if field.role is Role.LIVE:
-            if field.name in live:
-                told[field.name] = live[field.name]
-        elif field.role not in (Role.SECRET, Role.SEALED):
-            text = texts.get(field.name) or field.default
-            if text:
-                told[field.name] = wire_value(field, text)
-            elif field.always:
-                told[field.name] = ""
+    told = dict(_untouched(resource.kind))
+    fields = _FIELDS[resource.kind]
+    for name, text in texts_of(resource, record).items():
+        field = fields.get(name)
+        if field is not None and field.role not in _NEVER_TOLD:
+            told[name] = _told(field, text)
+    told.update((name, value) for name, value in live.items() if fields[name].role is Role.LIVE)
     return told
+
+
+@cache
+def _untouched(kind: str) -> dict[str, object]:
+    """Return what a record tells that has nothing set: the same for all, so it is worked out once."""
+    return {
+        field.name: wire_value(field, field.default) if field.default else ""
+        for field in RESOURCES[kind].fields
+        if field.role not in _NEVER_TOLD and (field.default or field.always)
+    }
+
+
+def _told(field: Field, text: str) -> object:
+    """Return the JSON value of a field; one that an older version took as it was written, as it was written."""
+    try:
+        return wire_value(field, text)
+    except (ValueError, msgspec.DecodeError):
+        return text
 
 
 def etag_of(record: Record) -> str:
@@ -242,10 +256,25 @@ def etag_of(record: Record) -> str:
 
 def terms_of(record: Record) -> Iterator[tuple[str, str]]:
     """Yield the fields that lists can be narrowed by, with what they are compared as."""
-    resource = RESOURCES.get(kind_of(record))
-    if resource is None:
-        return
-    texts = texts_of(resource, record)
-    for field in resource.fields:
-        if field.is_searched and (text := texts.get(field.name)):
-            yield field.name, text.lower()
+    others = others_of(record)
+    for name, attribute in _searched(type(record)):
+        text = others.get(name) if attribute is None else getattr(record, attribute)
+        if text:
+            yield name, text.lower()
+
+
+@cache
+def _searched(record: type[Record]) -> tuple[tuple[str, str | None], ...]:
+    """Return the searched fields with the attributes that hold them; None for those that are only kept."""
+    fields = _FIELDS.get(str(record.__struct_config__.tag), {})
+    attributes = _attributes(record)
+    return tuple(
+        (name, attributes[name].name if name in attributes else None)
+        for name, field in fields.items()
+        if field.is_searched
+    )
+
+
+def searched(resource: Resource) -> tuple[Field, ...]:
+    """Return the fields that lists can be narrowed by."""
+    return tuple(field for field in resource.fields if field.is_searched)

@@ -20,7 +20,6 @@ ANSWER_RULE_FIELDS: Final = (
         description="When the rule holds; `*` is always.",
         check=checks.segment,
         max_length=64,
-        is_searched=True,
         example="Default",
     ),
     Field("enabled", YES_NO, required=True, always=True, default="yes", description="`no`: the rule is passed over."),

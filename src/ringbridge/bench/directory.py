@@ -1,0 +1,162 @@
+"""A directory of many users: how soon a new node has it, what it holds in memory, and how quickly it lists.
+
+`python -m ringbridge.bench.directory` measures a million; a number behind it, as many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import msgspec
+import uvloop
+
+from ringbridge.adapters.nats_bus import BusSettings, NatsBus
+from ringbridge.adapters.nats_server import NatsServer, ServerSettings, config_text, find_program
+from ringbridge.bench.processes import Child, free_port, ringbridge, wait_for_port
+from ringbridge.model.directory import Domain, User
+
+DOMAIN = "bench"
+AT_ONCE = 256
+START_S = 600.0
+READS = 30
+FIRST_NAMES = ("Ada", "Grace", "Edsger", "Barbara", "Donald", "Margaret", "Alan", "Radia")
+LAST_NAMES = ("Lovelace", "Hopper", "Dijkstra", "Liskov", "Knuth", "Hamilton", "Turing", "Perlman")
+
+
+class DirectoryFigures(msgspec.Struct, frozen=True):
+    """What was seen. Times of reads are medians in milliseconds, over HTTP with authentication."""
+
+    users: int
+    written_a_second: float
+    rebuilt_s: float
+    """From the start of a node without a store until it has every user."""
+    cpu_s: float
+    """That the node used for it."""
+    rss_bytes: int
+    """Of the node, after the rebuild and the reads."""
+    reads_ms: dict[str, float]
+    slowest_ms: dict[str, float]
+
+
+def user(number: int) -> User:
+    """Return one of the users: as filled in as they are in practice."""
+    first, last = FIRST_NAMES[number % 8], LAST_NAMES[number // 8 % 8]
+    return User(
+        DOMAIN,
+        f"{number:08d}",
+        name_first_name=first,
+        name_last_name=f"{last}{number // 64}",
+        email_address=f"user{number}@bench.example",
+        caller_id_number=f"45{number:08d}",
+        other={"department": f"Department {number % 500}", "site": f"Site {number % 50}"},
+    )
+
+
+async def fill(settings: ServerSettings, users: int) -> float:
+    """Put a domain with `users` into the files of a bus; return how many a second.
+
+    The server that does it flushes when it likes: what is measured is a node that reads them.
+    """
+    port = free_port()
+    configuration = config_text(settings, port).replace("sync_interval: always", 'sync_interval: "2m"')
+    file = settings.data_dir / "filling.conf"
+    await asyncio.to_thread(settings.data_dir.mkdir, parents=True)
+    await asyncio.to_thread(file.write_text, configuration)
+    log = settings.data_dir / "filling.log"
+    with closing(Child([str(find_program(None)), "-c", str(file)], log=log)) as server:
+        await asyncio.to_thread(wait_for_port, port, server, deadline_s=START_S)
+        url = f"nats://ringbridge:{settings.password}@127.0.0.1:{port}"
+        async with NatsBus(BusSettings((url,), "bench", relaxed=True)) as bus:
+            await bus.put_record(Domain(DOMAIN))
+            started = time.monotonic()
+            for start in range(0, users, AT_ONCE):
+                some = range(start, min(start + AT_ONCE, users))
+                await asyncio.gather(*(bus.put_record(user(number)) for number in some))
+            return users / (time.monotonic() - started)
+
+
+async def measure_directory(folder: Path, *, users: int) -> DirectoryFigures:
+    """Fill a bus, start a node on it, and read from the node."""
+    settings = ServerSettings(folder / "bus")
+    written = await fill(settings, users)
+    server = NatsServer(settings)
+    url = await server.start()
+    try:
+        port = free_port()
+        started = time.monotonic()
+        options = ("--role", "api", "--bus", url, "--http", str(port), "--data", str(folder / "api"))
+        with closing(Child(ringbridge("serve", *options, "--log-level", "warning"), log=folder / "api.log")) as node:
+            await asyncio.to_thread(wait_for_port, port, node, deadline_s=START_S)
+            key = (folder / "api" / "admin.key").read_text().strip()
+            headers = {"Authorization": f"Bearer {key}"}
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client:
+                await _complete(client, users)
+                rebuilt_s, cpu_s = time.monotonic() - started, node.usage().cpu_s
+                times = {name: await _timed(client, path) for name, path in _reads(users).items()}
+            return DirectoryFigures(
+                users=users,
+                written_a_second=written,
+                rebuilt_s=rebuilt_s,
+                cpu_s=cpu_s,
+                rss_bytes=node.usage().rss_bytes,
+                reads_ms={name: statistics.median(took) for name, took in times.items()},
+                slowest_ms={name: max(took) for name, took in times.items()},
+            )
+    finally:
+        await server.stop()
+
+
+def _reads(users: int) -> dict[str, str]:
+    listed = f"/ns-api/v2/domains/{DOMAIN}/users"
+    return {
+        "first page": listed,
+        "page in the middle": f"{listed}?start={users // 2}",
+        "search by name": f"{listed}?name-last-name=turing1*",
+        "search by number": f"{listed}?caller-id-number=45{users // 2:08d}",
+        "count": f"{listed}/count",
+        "one user": f"{listed}/{users // 2:08d}",
+    }
+
+
+async def _complete(client: httpx.AsyncClient, users: int) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        answer = await client.get(f"/ns-api/v2/domains/{DOMAIN}/users/count")
+        if answer.status_code == 200 and answer.json()["total"] >= users:
+            return
+        await asyncio.sleep(0.25)
+    raise TimeoutError(f"not all of {users} users are there after {START_S:g} s")
+
+
+async def _timed(client: httpx.AsyncClient, path: str) -> list[float]:
+    took = []
+    for _ in range(READS):
+        started = time.perf_counter()
+        answer = await client.get(path)
+        took.append(1000 * (time.perf_counter() - started))
+        answer.raise_for_status()
+    return took
+
+
+def main() -> None:
+    """Measure, and say what was seen."""
+    users = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    with tempfile.TemporaryDirectory(prefix="ringbridge-bench-") as folder:
+        result = uvloop.run(measure_directory(Path(folder), users=users))
+    say = sys.stdout.write
+    say(f"{users} users in one domain, written at {result.written_a_second:.0f} a second\n")
+    say(f"a new node has them after {result.rebuilt_s:.0f} s and {result.cpu_s:.0f} s of CPU\n")
+    say(f"it holds {result.rss_bytes / 2**20:.0f} MB of memory\n")
+    for name, took in result.reads_ms.items():
+        say(f"{name:18} {took:6.1f} ms, slowest {result.slowest_ms[name]:.1f} ms\n")
+
+
+if __name__ == "__main__":
+    main()
