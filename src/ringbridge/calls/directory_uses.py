@@ -26,8 +26,26 @@ def uses_of(kind: str, key: Key) -> list[RecordQuery]:
             return [RecordQuery(one, domain=key[0]) for one in _IN_DOMAIN]
         case "user":
             return [RecordQuery(one, domain=key[0], parent=key[1]) for one in _OF_USER]
+        case "connection":
+            return _dialled(key, "to-connection*")
+        case "device":
+            return _dialled(key, "to-single-device*")
         case _:
             return []
+
+
+def _dialled(key: Key, application: str) -> list[RecordQuery]:
+    """Return the rules and numbers that send calls to the one of this key."""
+    name = key[-1].lower()
+    if name.endswith("*"):
+        return []  # the filter would take it for a beginning, and a cascade more than uses it
+    # Behind a `;` an application takes a header that it adds.
+    found = (("dial-rule-parameter", name), ("dial-rule-parameter", f"{name};*"))
+    return [
+        RecordQuery(kind, domain=key[0], filters=(parameter, ("dial-rule-application", application)))
+        for kind in ("phonenumber", "dialrule")
+        for parameter in found
+    ]
 
 
 async def check_unused(store: Store, kind: str, key: Key) -> None:
