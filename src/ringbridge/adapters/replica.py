@@ -12,9 +12,7 @@ the second time: applying twice is harmless, and a store that is dropped fills a
 from __future__ import annotations
 
 import asyncio
-import heapq
 import math
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -33,6 +31,7 @@ from ringbridge.adapters.nats_bus_subjects import (
     sequence_of,
     stream_of,
 )
+from ringbridge.adapters.replica_cursor import Cursor, Entry
 from ringbridge.adapters.replica_feed import Feed
 from ringbridge.adapters.store_batch import (
     LegName,
@@ -67,68 +66,6 @@ _location_decoder = msgspec.json.Decoder(Location)
 
 T = TypeVar("T")
 
-_Entry = tuple[str, int, bytes, bool]
-
-
-class _Cursor:
-    """One stream's place: `FeedSink` for the feed, a queue for the committer."""
-
-    def __init__(self, stream: Stream, offset: Offset | None, wake: Callable[[], None]) -> None:
-        self.stream = stream
-        self.incarnation = offset.incarnation if offset else ""
-        self.received = offset.sequence if offset else 0
-        self.applied = self.received
-        self.dropped = False
-        self.pending: deque[_Entry] = deque()
-        self.waiters: list[tuple[int, int, asyncio.Future[bool]]] = []
-        self.met = asyncio.Event()
-        self._wake = wake
-        self._count = 0
-
-    @property
-    def backlog(self) -> int:
-        return len(self.pending)
-
-    def joined(self, incarnation: str) -> None:
-        if self.incarnation == incarnation:
-            return
-        if self.incarnation:
-            log.error("stream_made_again", stream=self.stream.value, applied=self.applied)
-            self.dropped = True
-        self.incarnation = incarnation
-        self.received = self.applied = 0
-        self.pending.clear()
-        self._wake()
-
-    def entry(self, subject: str, sequence: int, payload: bytes, removed: bool) -> None:  # noqa: FBT001 - as FeedSink
-        if sequence > self.received:
-            self.received = sequence
-            self.pending.append((subject, sequence, payload, removed))
-            self._wake()
-
-    def caught_up(self) -> None:
-        self.met.set()
-
-    def wait(self, sequence: int) -> asyncio.Future[bool]:
-        """Return a future that is done when `sequence` is applied."""
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._count += 1
-        heapq.heappush(self.waiters, (sequence, self._count, future))
-        self._wake()
-        return future
-
-    @property
-    def is_urgent(self) -> bool:
-        """Whether somebody waits for what is here but not committed."""
-        return bool(self.waiters) and self.waiters[0][0] <= self.received
-
-    def committed(self, sequence: int) -> None:
-        self.applied = max(self.applied, sequence)
-        while self.waiters and self.waiters[0][0] <= self.applied:
-            _, _, future = heapq.heappop(self.waiters)
-            if not future.done():
-                future.set_result(True)
-
 
 def _follow(listeners: list[T], listener: T) -> Callable[[], None]:
     listeners.append(listener)
@@ -157,7 +94,7 @@ class Replica:
         self._clock = clock
         self._commit_pause_s = commit_pause_s
         self._cdrs_kept_s = cdrs_kept_s
-        self._cursors: dict[Stream, _Cursor] = {}
+        self._cursors: dict[Stream, Cursor] = {}
         self._live: dict[str, Call] = {}
         self._listeners: list[Callable[[Call], None]] = []
         self._record_listeners: list[Callable[[RecordChange], None]] = []
@@ -169,7 +106,7 @@ class Replica:
     async def start(self) -> None:
         """Read from the store how far each stream is applied, and the calls that are not over."""
         for stream in REPLICATED:
-            self._cursors[stream] = _Cursor(stream, await self._store.offset(stream), self._wake.set)
+            self._cursors[stream] = Cursor(stream, await self._store.offset(stream), self._wake.set)
         for call in await self._store.live_calls():
             self._live[call_tree(call.domain, call.call_id)] = call
 
@@ -305,7 +242,7 @@ class Replica:
                 self._fault = ""
                 return
 
-    async def _take(self, stream: Stream, taken: list[_Entry], batch: StoreBatch, changed: dict[str, Call]) -> None:
+    async def _take(self, stream: Stream, taken: list[Entry], batch: StoreBatch, changed: dict[str, Call]) -> None:
         if stream is Stream.DIRECTORY:
             batch.records = list(self._records(taken))
         elif stream is Stream.LOCATIONS:
@@ -329,7 +266,7 @@ class Replica:
             for change in batch.records:
                 told(change)
 
-    def _drop(self, cursor: _Cursor, batch: StoreBatch) -> None:
+    def _drop(self, cursor: Cursor, batch: StoreBatch) -> None:
         cursor.dropped = False
         batch.dropped.append(cursor.stream)
         if cursor.stream in CALL_STREAMS:
@@ -338,7 +275,7 @@ class Replica:
             }
 
     async def _fold_calls(
-        self, stream: Stream, taken: Iterable[_Entry], batch: StoreBatch, changed: dict[str, Call]
+        self, stream: Stream, taken: Iterable[Entry], batch: StoreBatch, changed: dict[str, Call]
     ) -> None:
         """Put into `changed`, by subject tree, the calls that `taken` changes, as they are after it."""
         for subject, sequence, payload, removed in taken:
@@ -365,7 +302,7 @@ class Replica:
                 if isinstance(event, LegInvited)
             ]
 
-    def _records(self, taken: Iterable[_Entry]) -> Iterable[RecordChange]:
+    def _records(self, taken: Iterable[Entry]) -> Iterable[RecordChange]:
         last = {entry[0]: entry for entry in taken}
         for subject, sequence, payload, removed in last.values():
             try:
@@ -374,7 +311,7 @@ class Replica:
             except (msgspec.DecodeError, ValueError):
                 self._passed_over(subject, sequence)
 
-    def _locations(self, taken: Iterable[_Entry]) -> Iterable[LocationChange]:
+    def _locations(self, taken: Iterable[Entry]) -> Iterable[LocationChange]:
         last = {entry[0]: entry for entry in taken}
         for subject, sequence, payload, removed in last.values():
             try:
