@@ -147,6 +147,8 @@ def test_toml_keeps_its_types() -> None:
         ("[relay]\nport_min = 20000\nport_max = 20002", "relay.port_max"),
         ("[node]\nroles = ['engine']", "bus.url"),
         ("[webhooks]\nallowed_networks = ['10.0.0.0/99']", "webhooks.allowed_networks"),
+        ("[http]\nhttps = 'files'", "http.tls_cert"),
+        ("[http]\nplain = 'no'", "http.plain"),
     ],
 )
 def test_fields_may_not_contradict_each_other(text: str, key: str) -> None:
@@ -226,7 +228,7 @@ def test_every_field_is_read_somewhere() -> None:
 
 
 def test_every_number_of_time_or_size_has_its_unit_in_its_name() -> None:
-    bare = {"port", "port_min", "port_max", "replicas"}
+    bare = {"port", "https_port", "port_min", "port_max", "replicas"}
     for section in msgspec.structs.fields(Config):
         for entry in msgspec.structs.fields(section.type):
             value = getattr(section.default, entry.name)

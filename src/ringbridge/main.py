@@ -40,13 +40,10 @@ from ringbridge.adapters.webhook_desk import WebhookDesk
 from ringbridge.adapters.webhook_post import Poster, PostSettings
 from ringbridge.adapters.webhooks import Webhooks
 from ringbridge.api.app import create_app
-from ringbridge.api.parts import ApiParts, ApiSettings, Readiness
-from ringbridge.api.rate_limits import RateLimits
-from ringbridge.api.server import ApiServer
+from ringbridge.api.parts import ApiParts, Readiness
 from ringbridge.calls.audit import acting
 from ringbridge.calls.control import Control
 from ringbridge.calls.directory_writes import DirectoryWrites
-from ringbridge.calls.draft import PlaceSettings
 from ringbridge.calls.owner import Owner
 from ringbridge.calls.place import Placer
 from ringbridge.calls.provision import Provision
@@ -55,12 +52,11 @@ from ringbridge.config import (
     Config,
     ConfigError,
     Durability,
-    RateLimitsConfig,
     RelayConfig,
     Role,
     SipConfig,
-    load_rates,
 )
+from ringbridge.main_http import accounts_of, api_settings, http_servers, place_settings
 from ringbridge.model.audit import Actor
 from ringbridge.model.directory import ApiKey
 from ringbridge.model.errors import BusUnavailable, StoreUnavailable
@@ -106,11 +102,15 @@ def random_part() -> str:
 
 @dataclass(slots=True)
 class Node:
-    """A node that runs. `http_url` is None without the API role, the SIP address without the engine role."""
+    """A node that runs. `http_url` is None without the API role, the SIP address without the engine role.
+
+    `http_url` is that of HTTPS where HTTP is not served.
+    """
 
     config: Config
     id: NodeId
     http_url: str | None = None
+    https_url: str | None = None
     sip_host: str | None = None
     sip_port: int | None = None
     admin_key_file: Path | None = None
@@ -289,23 +289,19 @@ class _Builder:
 
     async def _api(self, bus: NatsBus, store: SqlStore, replica: Replica) -> None:
         config, node = self._config, self._node
-        calls = config.calls
         placer = Placer(
             bus=bus,
             store=store,
             clock=self._clock,
             ids=RandomIds(),
             node=node.id,
-            settings=PlaceSettings(
-                dial_before_s=calls.dial_before_s,
-                origination_ring_timeout_s=calls.orig_ring_timeout_s,
-                termination_ring_timeout_s=calls.term_ring_timeout_s,
-                max_duration_s=calls.max_call_s,
-                allowed_countries=calls.allowed_countries,
-                rates=load_rates(calls.rate_table),
-            ),
+            settings=place_settings(config.calls),
         )
+        accounts = accounts_of(config.access, store=store, bus=bus, clock=self._clock, random_part=random_part)
+        self._stack.callback(accounts.passwords.close)
+        await self._stack.enter_async_context(_task(accounts.uses.run(), "key-uses"))
         parts = ApiParts(
+            accounts=accounts,
             store=store,
             bus=bus,
             replica=replica,
@@ -317,16 +313,13 @@ class _Builder:
             events=await self._events(bus, store, replica),
             clock=self._clock,
             readiness=lambda: self._readiness(bus, replica),
-            settings=ApiSettings(
-                body_limit=config.http.body_limit_bytes,
-                sync_wait_s=calls.sync_wait_s,
-                rate_limits=_rate_limits(config.rate_limits),
-            ),
+            settings=api_settings(config),
         )
-        server = ApiServer(create_app(parts), host=config.http.host, port=config.http.port)
-        await server.start()
-        self._stack.push_async_callback(server.stop)
-        node.http_url = server.url
+        for server in http_servers(config, create_app(parts)):
+            await server.start()
+            self._stack.push_async_callback(server.stop)
+            node.http_url = server.url
+            node.https_url = server.url if server.url.startswith("https:") else node.https_url
 
     async def _events(self, bus: NatsBus, store: SqlStore, replica: Replica) -> WebhookDesk:
         """Deliver events to subscribers from this node, and return what the API shows of that."""
@@ -353,11 +346,6 @@ class _Builder:
             relay=self._relay_state,
             details=details,
         )
-
-
-def _rate_limits(its: RateLimitsConfig) -> RateLimits:
-    key, user, domain = its.key, its.user, its.domain
-    return RateLimits(key=key, user=user, domain=domain, address=its.address, unauthenticated=its.unauthenticated)
 
 
 async def _own_relay(config: Config, stack: AsyncExitStack) -> RelayChild:

@@ -86,3 +86,13 @@ async def test_reads_go_on_while_another_connection_writes(tmp_path: Path) -> No
     await writing
     assert await store.user(DOMAIN, "1001") == user
     await store.close()
+
+
+def test_a_login_name_is_found_by_its_index(tmp_path: Path) -> None:
+    engine = open_engine(sqlite_url(tmp_path / "store.db"))
+    migrate(engine)
+    with engine.connect() as connection:
+        sql = "SELECT body FROM records WHERE kind = 'user' AND parent <> '' AND parent = 'ada' LIMIT 2"
+        plan = " ".join(str(row) for row in connection.exec_driver_sql("EXPLAIN QUERY PLAN " + sql))
+    engine.dispose()
+    assert "users_by_login" in plan

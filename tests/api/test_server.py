@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -37,6 +38,13 @@ async def test_an_address_in_use_is_said(world: World) -> None:
     with pytest.raises(OSError, match=r"in use"):
         await ApiServer(world.app, port=int(server.url.rpartition(":")[2])).start()
     await server.stop()
+
+
+def test_a_certificate_that_is_none_is_named(world: World, tmp_path: Path) -> None:
+    wrong = tmp_path / "certificate.pem"
+    wrong.write_text("nothing of the kind")
+    with pytest.raises(OSError, match=r"certificate\.pem"):
+        ApiServer(world.app, port=0, certificate=wrong)
 
 
 async def test_a_large_body_is_answered_whatever_way_it_comes(world: World) -> None:

@@ -22,9 +22,11 @@ from ringbridge.adapters.webhook_post import Poster, PostSettings
 from ringbridge.api.app import all_operations, create_app
 from ringbridge.api.parts import ApiParts, ApiSettings, Readiness
 from ringbridge.api.rate_limits import RateLimits
+from ringbridge.calls.accounts import make_accounts
 from ringbridge.calls.control import Control
 from ringbridge.calls.directory_writes import DirectoryWrites
 from ringbridge.calls.draft import PlaceSettings
+from ringbridge.calls.passwords import Passwords
 from ringbridge.calls.place import Placer
 from ringbridge.calls.provision import Provision
 from ringbridge.calls.subscriptions import Subscriptions
@@ -76,6 +78,14 @@ class World:
             lambda _: None,
         )
         self._key_numbers = itertools.count(1)
+        self.passwords = Passwords(memory_kib=64, passes=1)
+        self.accounts = make_accounts(
+            store=self.store,
+            bus=self.bus,
+            clock=self.clock,
+            random_part=self._random_part,
+            passwords=self.passwords,
+        )
         self.parts = ApiParts(
             store=self.store,
             bus=self.bus,
@@ -93,6 +103,7 @@ class World:
             subscriptions=Subscriptions(
                 store=self.store, bus=self.bus, clock=self.clock, random_bytes=self._random_bytes
             ),
+            accounts=self.accounts,
             writes=DirectoryWrites(store=self.store, bus=self.bus, replica=self.replica, clock=self.clock),
             events=self.desk,
             clock=self.clock,
@@ -117,7 +128,7 @@ class World:
         )
 
     def _random_part(self) -> str:
-        return f"{next(self._key_numbers):048d}"
+        return f"{next(self._key_numbers):048d}"[::-1]
 
     def _random_bytes(self, size: int) -> bytes:
         return next(self._key_numbers).to_bytes(size, "big")
@@ -215,6 +226,7 @@ async def running_world(settings: ApiSettings | None = None) -> AsyncIterator[Wo
     finally:
         task.cancel()
         await asyncio.wait([task])
+        world.passwords.close()
 
 
 def order(call_id: str = "click-1", **fields: object) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from ringbridge.adapters.store_link import Lookup, StoreLink
 from ringbridge.adapters.store_purge import purge
 from ringbridge.adapters.store_readers import StoreReaders
 from ringbridge.adapters.store_records import count, count_by_parent, key_text, page
-from ringbridge.adapters.store_schema import call_names, calls, cdrs, locations, offsets, records
+from ringbridge.adapters.store_schema import IS_LOGIN_NAME, call_names, calls, cdrs, locations, offsets, records
 from ringbridge.adapters.store_writer import StoreWriter
 from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.calls.ports import CallPage, Clock
@@ -71,6 +71,9 @@ class SqlStore:
         look = self._lookup
         self._record = look(select(records.c.body), records, "kind", "key")
         self._listed = look(select(records.c.body), records, "kind", "domain", "parent")
+        # The condition stands as text in the statement, as in the index: only so does SQLite see that they agree.
+        by_login = select(records.c.body).where(IS_LOGIN_NAME, records.c.parent == its("login"))
+        self._by_login = Lookup(self._link, by_login, "login")
         self._of_domain = look(select(records.c.body), records, "kind", "domain")
         self._located = look(select(locations.c.body), locations, "domain", "device")
         self._call = look(select(calls.c.body), calls, "domain", "call_id")
@@ -231,6 +234,12 @@ class SqlStore:
     async def subscription(self, subscription_id: str) -> Subscription | None:
         found = self._one("subscription", subscription_id)
         return found if isinstance(found, Subscription) else None
+
+    async def user_by_login(self, login_username: str) -> User | None:
+        """Return the one user of this `login-username`, whatever its case; None also where several have it."""
+        rows = self._by_login.rows(login_username.lower())
+        found = _record_decoder.decode(rows[0][0]) if len(rows) == 1 else None
+        return found if isinstance(found, User) else None
 
     async def record(self, kind: str, key: tuple[str, ...]) -> Record | None:
         return self._one(kind, *key)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData()
@@ -64,6 +65,10 @@ record_counts = Table(
     Column("domain", Text, primary_key=True),
     Column("total", BigInteger, nullable=False),
 )
+
+IS_LOGIN_NAME = text("kind = 'user' AND parent <> ''")
+"""Users who have a `login-username`: few, and looked for in all domains at once."""
+Index("users_by_login", records.c.parent, sqlite_where=IS_LOGIN_NAME, postgresql_where=IS_LOGIN_NAME)
 
 locations = Table(
     "locations",

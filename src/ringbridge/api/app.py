@@ -14,9 +14,11 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
+from prometheus_client import CollectorRegistry
 
 from ringbridge.api import (
     answer_rules,
+    apikeys,
     audit,
     call_control,
     calls,
@@ -29,10 +31,13 @@ from ringbridge.api import (
     directory,
     domains,
     health,
+    oauth_clients,
+    passwords,
     phone_numbers,
     recordings,
     subscription_operations,
     subscriptions,
+    tokens,
     users,
 )
 from ringbridge.api.answers import Answer, encode
@@ -47,7 +52,7 @@ from ringbridge.api.parts import ApiParts
 from ringbridge.api.rate_limits import RateLimiter
 from ringbridge.api.requests import Request, header
 from ringbridge.calls.audit import acting
-from ringbridge.model.access import SYSTEM
+from ringbridge.model.access import NOBODY
 from ringbridge.model.errors import CallError, Refusal, StoreUnavailable
 
 LitestarRequestT: TypeAlias = LitestarRequest[object, object, State]
@@ -81,8 +86,8 @@ class _Served:
 
     async def _handle(self, request: LitestarRequestT, request_id: str) -> Answer:
         scope = request.scope
-        principal, domain, user = SYSTEM, "", ""
-        if self._operation.access is Access.OPEN:
+        principal, domain, user = NOBODY, "", ""
+        if self._operation.access in (Access.OPEN, Access.LOGIN):
             self._gate.pass_stranger(scope)
         else:
             if self._replica.fault:
@@ -141,8 +146,18 @@ def _on_bug(_: LitestarRequestT, error: Exception) -> Response[bytes]:
     raise error
 
 
-def all_operations(parts: ApiParts) -> list[Operation]:
+def make_gate(parts: ApiParts, registry: CollectorRegistry) -> Gate:
+    """Return what lets requests in; `registry` takes its metrics."""
+    accounts = parts.accounts
+    cache_s = parts.settings.key_cache_s
+    keys = Keys(parts.store, parts.clock, tokens=accounts.tokens, uses=accounts.uses, cache_s=cache_s)
+    limiter = RateLimiter(parts.settings.rate_limits, parts.clock, registry)
+    return Gate(parts.store, keys, parts.clock, limiter)
+
+
+def all_operations(parts: ApiParts, gate: Gate | None = None) -> list[Operation]:
     """Return every operation that is served, in the order of the document."""
+    gate = gate or make_gate(parts, CollectorRegistry())
     call_handlers = calls.CallHandlers(parts)
     return [
         *calls.operations(call_handlers),
@@ -159,6 +174,10 @@ def all_operations(parts: ApiParts) -> list[Operation]:
         *answer_rules.operations(parts),
         *dial_plan_trials.operations(dial_plan_trials.TrialHandlers(parts)),
         *audit.operations(parts),
+        *apikeys.operations(apikeys.KeyHandlers(parts)),
+        *tokens.operations(tokens.TokenHandlers(parts, gate)),
+        *oauth_clients.operations(oauth_clients.ClientHandlers(parts)),
+        *passwords.operations(passwords.PasswordHandlers(parts)),
         *directory.operations(directory.DirectoryHandlers(parts)),
         *health.operations(health.HealthHandlers(parts)),
     ]
@@ -197,11 +216,9 @@ def _document_operations(operations: Sequence[Operation], parts: ApiParts) -> li
 
 def create_app(parts: ApiParts) -> ASGIApp:
     """Return the API as an ASGI application."""
-    operations = all_operations(parts)
+    gate = make_gate(parts, parts.registry)
+    operations = all_operations(parts, gate)
     operations += _document_operations(operations, parts)
-    keys = Keys(parts.store, parts.clock, cache_s=parts.settings.key_cache_s)
-    limiter = RateLimiter(parts.settings.rate_limits, parts.clock, parts.registry)
-    gate = Gate(parts.store, keys, parts.clock, limiter)
     by_path: dict[str, list[Operation]] = {}
     for operation in operations:
         by_path.setdefault(operation.path, []).append(operation)

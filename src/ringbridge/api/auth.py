@@ -16,7 +16,9 @@ from ringbridge.api.edge import passage_of
 from ringbridge.api.operations import Access, Operation
 from ringbridge.api.rate_limits import Counted, RateLimiter
 from ringbridge.api.requests import header
+from ringbridge.calls.api_keys import KeyUses
 from ringbridge.calls.ports import Clock, Store
+from ringbridge.calls.tokens import Tokens
 from ringbridge.model import names
 from ringbridge.model.access import ANY, Principal, Scope, principal_of
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
@@ -29,6 +31,7 @@ _NOBODY = hash_of("")
 CACHED_KEYS = 4096
 _BEYOND = {
     Access.OPEN: "",
+    Access.LOGIN: "",
     Access.TOKEN: "do anything",
     Access.MANAGER: "manage a directory",
     Access.RESELLER: "act for a reseller",
@@ -43,6 +46,10 @@ def _unauthenticated(code: str, message: str) -> CallError:
     return CallError(Refusal.UNAUTHENTICATED, code, message)
 
 
+def _bad_token() -> CallError:
+    return _unauthenticated("bad-token", "the token is not valid")
+
+
 def _forbidden(code: str, message: str) -> CallError:
     return CallError(Refusal.FORBIDDEN, code, message)
 
@@ -53,11 +60,13 @@ def no_such_domain(domain: str) -> CallError:
 
 
 class Keys:
-    """Principals by key text. A key that was just checked is taken as it was for `cache_s` seconds."""
+    """Principals by token: API keys and our own JWTs. One that was just checked is taken as it was for `cache_s`."""
 
-    def __init__(self, store: Store, clock: Clock, *, cache_s: float) -> None:
+    def __init__(self, store: Store, clock: Clock, *, tokens: Tokens, uses: KeyUses, cache_s: float) -> None:
         self._store = store
         self._clock = clock
+        self._tokens = tokens
+        self._uses = uses
         self._cache_s = cache_s
         # By digest, so that no key stays in memory, and no look-up's time tells of a key's characters.
         self._checked: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
@@ -66,7 +75,7 @@ class Keys:
         """Return who holds `key`.
 
         Raises:
-            CallError: the key is none of ours, unknown, or its user is gone.
+            CallError: it is none of ours, unknown or void, or its user is gone.
         """
         digest = sha256(key.encode("utf-8", "surrogateescape")).digest()
         now = self._clock.now()
@@ -82,15 +91,19 @@ class Keys:
 
     async def _look_up(self, key: str) -> Principal:
         if not is_well_formed(key):
-            raise _unauthenticated("bad-token", "the token is not a valid API key")
+            principal = await self._tokens.principal(key) if key.count(".") == 2 else None
+            if principal is None:
+                raise _bad_token()
+            return principal
         record = await self._store.api_key(key_id_of(key))
         if not matches(key, _NOBODY if record is None else record.key_sha256) or record is None:
-            raise _unauthenticated("bad-token", "the token is not a valid API key")
+            raise _bad_token()
+        self._uses.seen(record.key_id)
         if record.user == ANY:
             return principal_of(record)
         user = await self._store.user(record.domain, record.user)
         if user is None:
-            raise _unauthenticated("bad-token", "the token is not a valid API key")
+            raise _bad_token()
         return principal_of(record, user_scope=user.user_scope)
 
 
@@ -152,7 +165,7 @@ class Gate:
             CallError: the path's domain is none that it may know of (404).
         """
         match access:
-            case Access.OPEN:
+            case Access.OPEN | Access.LOGIN:
                 return True
             case Access.TOKEN:
                 return principal.scope.reaches(Scope.BASIC_USER)

@@ -67,6 +67,21 @@ PATH_FIELDS: Final[dict[str, Schema]] = {
         "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[A-Za-z0-9_]+$"},
         "example": "msg_9f2c1b7d6a504e3f8c2d1a0b_4711",
     },
+    "key-id": {
+        "description": "The public name of an API key; `~` stands for the one in use.",
+        "schema": {"type": "string", "pattern": "^([A-Za-z0-9]{12}|~)$"},
+        "example": "Yt5cXo2eQ8aL",
+    },
+    "client-id": {
+        "description": "The client's name.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+        "example": "crm",
+    },
+    "jti": {
+        "description": "A token's `jti`, or a user as `user@domain`.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._@-]{1,100}$"},
+        "example": "J5kQ2m8sVw1xYb7nRz4tLc9pHd3fGg6a",
+    },
 }
 HEADERS: Final[dict[str, Schema]] = {
     "X-Request-Id": {"description": "Echoed, or made: name it when you report a fault.", "schema": {"type": "string"}},
@@ -107,6 +122,10 @@ REFUSALS: Final[dict[int, tuple[str, tuple[str, ...], str, str]]] = {
 EVERYWHERE: Final = ("X-Request-Id", "RateLimit-Policy", "RateLimit")
 """Headers of every answer."""
 _DEFINITIONS: Final = "#/components/schemas/"
+
+
+_SECURITY: Final[dict[Access, list[Schema]]] = {Access.OPEN: [], Access.LOGIN: [{}, {"bearer": []}]}
+"""Where a token is not always needed."""
 
 
 def path_names(path: str) -> list[str]:
@@ -230,12 +249,15 @@ def _operation(operation: Operation, schemas: _Schemas) -> Schema:
             for where, fields in (("query", operation.query), ("header", operation.headers))
             for one in fields
         ],
-        "security": [] if operation.access is Access.OPEN else [{"bearer": []}],
+        "security": _SECURITY.get(operation.access, [{"bearer": []}]),
     }
     if operation.description:
         described["description"] = operation.description
     if operation.body is not None:
         content = _content(schemas.of(operation.body), operation.body_example)
+        if operation.form:
+            form = "application/x-www-form-urlencoded"
+            content |= _content(schemas.of(operation.body), operation.body_example, form)
         described["requestBody"] = {"required": True, "content": content}
     refusals: Schema = {str(one): {"$ref": f"#/components/responses/{one}"} for one in _refusals(operation)}
     described["responses"] = refusals | {str(reply.status): _reply(reply, schemas) for reply in operation.replies}
@@ -264,7 +286,11 @@ def openapi_document(operations: Sequence[Operation], *, version: str) -> Schema
             "headers": HEADERS,
             "responses": {str(status): _refusal(status) for status in REFUSALS},
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: nss_, nsr_, nsd_ or nsu_…"}
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key (nss_, nsr_, nsd_ or nsu_…), an access token, or a JWT",
+                }
             },
         },
     }

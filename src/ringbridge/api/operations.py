@@ -20,6 +20,8 @@ class Access(Enum):
 
     OPEN = "open"
     """Anybody, without a token."""
+    LOGIN = "login"
+    """Anybody who proves in the body who they are; the handler refuses everybody else."""
     TOKEN = "token"  # noqa: S105 - the name of an access class, no secret
     """Any valid token; the handler asks what it rules over, and `tests/api/test_access_walk.py` has to know how."""
     MANAGER = "manager"
@@ -80,6 +82,8 @@ class Operation:
     """Documented fields of the request's header."""
     body: type | Schema | None = None
     body_example: object | None = None
+    form: bool = False
+    """Whether the body may also be `application/x-www-form-urlencoded`."""
     refusals: tuple[int, ...] = field(default=())
     """Errors beside those that follow from access, path and body."""
     at_least: Scope | None = None

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from ringbridge import __version__
 from ringbridge.api.metrics import CallMetrics
 from ringbridge.api.rate_limits import RateLimits
+from ringbridge.calls.accounts import Accounts
 from ringbridge.calls.control import Control
 from ringbridge.calls.directory_writes import DirectoryWrites
 from ringbridge.calls.event_ports import EventDeliveries
@@ -69,6 +70,7 @@ class ApiParts:
     subscriptions: Subscriptions
     events: EventDeliveries
     writes: DirectoryWrites
+    accounts: Accounts
     clock: Clock
     readiness: Callable[[], Readiness]
     settings: ApiSettings = field(default_factory=ApiSettings)

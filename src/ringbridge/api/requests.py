@@ -130,6 +130,17 @@ class Request:
             raise HttpRefusal(415, "encoded-body", "the body must not be compressed")
         return parse_json_object(await self.body(limit=limit))
 
+    async def form_or_json(self, *, limit: int) -> dict[str, object]:
+        """Return the body's fields, sent as a form or as a JSON object.
+
+        Raises:
+            HttpRefusal, CallError: as `json_object`; a form with too many fields, or with a name twice.
+        """
+        essence = header(self.scope, b"content-type").split(b";", 1)[0].strip().lower()
+        if essence != b"application/x-www-form-urlencoded":
+            return await self.json_object(limit=limit)
+        return parse_form(await self.body(limit=limit))
+
     def entity_tags(self, name: bytes) -> frozenset[str]:
         """Return the entity tags of `If-Match` (RFC 9110 §13.1.1), `*` among them where any will do."""
         listed = header(self.scope, name).decode("latin-1")
@@ -235,6 +246,23 @@ def parse_json_object(body: bytes) -> dict[str, object]:
     if any(isinstance(one, dict | list) for one in value.values()):
         _depth(value, MAX_DEPTH)
     return value
+
+
+def parse_form(body: bytes) -> dict[str, object]:
+    """Return the fields of a form.
+
+    Raises:
+        CallError: it is no UTF-8, has too many fields, or one of them twice.
+    """
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS, errors="strict")
+    except ValueError as error:
+        fault = Fault("body", "malformed-form", f"must be a form in UTF-8 of at most {MAX_QUERY_FIELDS} fields")
+        raise invalid([fault]) from error
+    fields: dict[str, object] = dict(pairs)
+    if len(fields) != len(pairs):
+        raise invalid([Fault("body", "malformed-form", "has a field twice")])
+    return fields
 
 
 def _parse_query(raw: bytes) -> dict[str, str]:

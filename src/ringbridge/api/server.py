@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import uvicorn
 from litestar.types import ASGIApp
@@ -35,11 +37,17 @@ class ApiServer:
         *,
         host: str = "127.0.0.1",
         port: int = 8480,
-        certificate: str | None = None,
-        private_key: str | None = None,
+        certificate: Path | None = None,
+        private_key: Path | None = None,
         head_deadline_s: float = HEAD_DEADLINE_S,
     ) -> None:
-        """`port` 0 takes any free one; `certificate` and `private_key` are PEM files, for HTTPS."""
+        """`port` 0 takes any free one; `certificate` and `private_key` are PEM files, for HTTPS.
+
+        Raises:
+            OSError: they are no certificate and its key.
+        """
+        if certificate is not None:
+            _check_certificate(certificate, private_key)
         self._host = host
         self._port = port
         self._scheme = "https" if certificate else "http"
@@ -94,6 +102,15 @@ class ApiServer:
                 task.cancel()
             await asyncio.wait([self._task], timeout=STOP_S)
         self._task = None
+
+
+def _check_certificate(certificate: Path, private_key: Path | None) -> None:
+    """Say which files are at fault, which the TLS library does not."""
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, private_key)
+    except (OSError, ssl.SSLError) as error:
+        message = f"{certificate} and {private_key or certificate} are no certificate and its key in PEM: {error}"
+        raise OSError(message) from error
 
 
 def _listen(host: str, port: int) -> socket.socket:

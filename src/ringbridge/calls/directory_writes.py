@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from ringbridge.calls.credentials import delete_with_credential
 from ringbridge.calls.directory_uses import check_unused, users_in_parts
 from ringbridge.calls.ports import Bus, Clock, Replica, Store, StoredRecord
 from ringbridge.model.directory import Key, Record, kind_of
@@ -121,7 +122,7 @@ class DirectoryWrites:
             else:
                 await check_unused(self._store, kind, key)
             try:
-                return await self._bus.delete_record(kind, key, revision=stored.revision)
+                return await delete_with_credential(self._store, self._bus, kind, key, revision=stored.revision)
             except Conflict:
                 continue
         raise _contended(kind, key)
@@ -132,7 +133,7 @@ class DirectoryWrites:
             last = 0
             for start in range(0, len(part), AT_ONCE):
                 some = part[start : start + AT_ONCE]
-                deletes = (self._bus.delete_record(kind_of(one), one.key) for one in some)
+                deletes = (delete_with_credential(self._store, self._bus, kind_of(one), one.key) for one in some)
                 last = max(last, *await asyncio.gather(*deletes))
             if not await self._replica.wait_directory(last, timeout_s=CASCADE_WAIT_S):
                 raise BusUnavailable("this node's copy of the directory is late; try again")

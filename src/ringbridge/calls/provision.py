@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
+from ringbridge.calls.credentials import delete_with_credential
 from ringbridge.calls.ports import Bus, Clock, Store
 from ringbridge.model.access import Principal, parse_models
 from ringbridge.model.directory import ApiKey, Domain, Key, Record, kind_of
@@ -190,7 +191,8 @@ class Provision:
         for kind in reversed(WRITE_ORDER):
             keys = [key for its_kind, key in plan.deletes if its_kind == kind]
             for some in _parts(keys):
-                last = max(last, *await asyncio.gather(*(self._bus.delete_record(kind, key) for key in some)))
+                deletes = (delete_with_credential(self._store, self._bus, kind, key) for key in some)
+                last = max(last, *await asyncio.gather(*deletes))
         return last
 
     async def _put(self, record: Record, *, only_new: bool) -> int:

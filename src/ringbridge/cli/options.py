@@ -19,6 +19,10 @@ _ADDRESS = re.compile(
 
 ConfigFile: TypeAlias = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration (TOML).")]
 Http: TypeAlias = Annotated[str | None, typer.Option("--http", metavar="HOST:PORT", help="Where the API listens.")]
+HttpsOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--https", metavar="self-signed|files", help="HTTPS too: a certificate of our own, or of the files."),
+]
 Sip: TypeAlias = Annotated[
     str | None, typer.Option("--sip", metavar="HOST:PORT", help="Where SIP listens, UDP and TCP.")
 ]
@@ -66,11 +70,13 @@ def node_overrides(  # noqa: PLR0913 - one argument an option
     public_address: str | None,
     durability: str | None,
     log_level: str | None,
+    https: str | None = None,
 ) -> dict[str, object]:
     """Return what the options of `serve` and `demo` change in the configuration."""
     return {
         **address_overrides("http", http, option="--http"),
         **address_overrides("sip", sip, option="--sip"),
+        "http.https": https,
         "node.data_dir": None if data is None else str(data),
         "node.roles": ",".join(roles) if roles else None,
         "bus.url": bus,

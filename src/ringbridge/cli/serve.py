@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def serve(  # noqa: PLR0913 - one argument an option
     *,
     http: options.Http = None,
+    https: options.HttpsOption = None,
     sip: options.Sip = None,
     data: options.Data = None,
     bus: options.Bus = None,
@@ -34,6 +35,7 @@ def serve(  # noqa: PLR0913 - one argument an option
             public_address=public_address,
             durability=durability,
             log_level=log_level,
+            https=https,
         ),
     )
 
@@ -55,6 +57,8 @@ def _say_ready(node: Node) -> None:
     terminal.line(f"Ringbridge is ready: node {node.id}", Style.BOLD)
     if node.http_url is not None:
         terminal.line(f"  API   {node.http_url}")
+    if node.https_url not in (None, node.http_url):
+        terminal.line(f"        {node.https_url}")
     if node.sip_port is not None:
         terminal.line(f"  SIP   {node.sip_host}:{node.sip_port}, UDP and TCP")
     if node.admin_key_file is not None:

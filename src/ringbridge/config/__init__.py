@@ -8,16 +8,19 @@ from ringbridge.config.faults import ConfigError, Fault
 from ringbridge.config.loading import find_file, load
 from ringbridge.config.rates import load_rates
 from ringbridge.config.sections import (
+    AccessConfig,
     BusConfig,
     CallsConfig,
     ClientConfig,
     Config,
     Durability,
     HttpConfig,
+    Https,
     LogConfig,
     LogFormat,
     LogLevel,
     NodeConfig,
+    Plain,
     RateLimitsConfig,
     RelayConfig,
     Role,
@@ -26,6 +29,7 @@ from ringbridge.config.sections import (
 )
 
 __all__ = [
+    "AccessConfig",
     "BusConfig",
     "CallsConfig",
     "ClientConfig",
@@ -34,10 +38,12 @@ __all__ = [
     "Durability",
     "Fault",
     "HttpConfig",
+    "Https",
     "LogConfig",
     "LogFormat",
     "LogLevel",
     "NodeConfig",
+    "Plain",
     "RateLimitsConfig",
     "RelayConfig",
     "Role",

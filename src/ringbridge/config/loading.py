@@ -13,7 +13,7 @@ import msgspec
 import platformdirs
 
 from ringbridge.config.faults import ConfigError, Fault, describe_allowed
-from ringbridge.config.sections import Config, Section
+from ringbridge.config.sections import Config, Https, Plain, Section
 
 FILE_NAME = "ringbridge.toml"
 PREFIX = "RINGBRIDGE_"
@@ -187,8 +187,10 @@ def _assemble(values: Mapping[str, Any]) -> Config:
 
 def _contradictions(config: Config, given: Mapping[str, _Given]) -> list[Fault]:
     """Return faults between fields that are each right for themselves."""
-    sip, relay, roles = config.sip, config.relay, config.node.roles
+    sip, relay, roles, http = config.sip, config.relay, config.node.roles, config.http
     rules = (
+        ("http.tls_cert", "nothing", http.https is not Https.FILES or http.tls_cert is not None, "a file, for `files`"),
+        ("http.plain", "no", http.plain is Plain.YES or http.https is not Https.OFF, "yes, where there is no HTTPS"),
         (
             "sip.register_default_expires_s",
             sip.register_default_expires_s,

@@ -33,6 +33,21 @@ class Durability(StrEnum):
     RELAXED = "relaxed"
 
 
+class Https(StrEnum):
+    """Where the certificate of HTTPS comes from."""
+
+    OFF = "off"
+    FILES = "files"
+    SELF_SIGNED = "self-signed"
+
+
+class Plain(StrEnum):
+    """Whether HTTP is served beside HTTPS."""
+
+    YES = "yes"
+    NO = "no"
+
+
 class LogFormat(StrEnum):
     """How a log line looks; auto is console on a terminal and JSON elsewhere."""
 
@@ -77,6 +92,16 @@ class HttpConfig(Section, frozen=True):
     """Address to listen on; loopback, because reaching further is a decision."""
     port: Port = 8480
     """TCP port; free of well-known services. 0 takes any."""
+    https: Https = Https.OFF
+    """HTTPS too: off, as there is no certificate to begin with; files: of `tls_cert`; self-signed: for a laptop."""
+    https_port: Port = 8443
+    """TCP port of HTTPS; what is usual beside 443, which needs a right. 0 takes any."""
+    plain: Plain = Plain.YES
+    """Whether HTTP is served beside HTTPS; yes, as commands on the same machine use it on loopback."""
+    tls_cert: Path | None = None
+    """PEM file of the certificate and those above it. None: no HTTPS, or a self-signed one."""
+    tls_key: Path | None = None
+    """PEM file of the certificate's private key. None: it is in `tls_cert`."""
     body_limit_bytes: Annotated[int, Meta(ge=1024, le=16 * 1024 * 1024)] = 65536
     """Largest request body in bytes; the largest documented request is a tenth of it."""
 
@@ -98,6 +123,19 @@ class RateLimitsConfig(Section, frozen=True):
     """Requests from one client address (of IPv6, one /64); behind a proxy all clients are one."""
     unauthenticated: Rate = "100/second"
     """Requests from one client address that show no valid token; enough for health checks and people who log in."""
+
+
+class AccessConfig(Section, frozen=True):
+    """Logins and tokens."""
+
+    access_token_s: Annotated[int, Meta(ge=60, le=86_400)] = 3600
+    """Life of an access token in seconds; what clients of the API expect."""
+    jwt_s: Annotated[int, Meta(ge=60, le=30 * 86_400)] = 86_400
+    """Life of a JWT in seconds; likewise."""
+    refresh_s: Annotated[int, Meta(ge=60, le=30 * 86_400)] = 30 * 86_400
+    """Life of a login that is refreshed all the time, in seconds; a month, as signing keys are kept for so long."""
+    public_client: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{0,64}\Z")] = "ringbridge"
+    """A `client_id` that logs users in without a secret, so that the first login needs no set-up. Empty: none."""
 
 
 class SipConfig(Section, frozen=True):
@@ -249,6 +287,7 @@ class Config(Section, frozen=True):
     node: NodeConfig = NodeConfig()
     http: HttpConfig = HttpConfig()
     rate_limits: RateLimitsConfig = RateLimitsConfig()
+    access: AccessConfig = AccessConfig()
     sip: SipConfig = SipConfig()
     bus: BusConfig = BusConfig()
     store: StoreConfig = StoreConfig()

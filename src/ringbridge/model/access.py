@@ -68,6 +68,7 @@ MODELS: dict[str, str] = {
     "jwt": "jwt",
     "directory": "directory",
     "audit": "audit",
+    "oauth-clients": "oauthclient",
 }
 """Collections in paths, and the model by which `allowed-models` of a key names them."""
 
@@ -117,6 +118,12 @@ class Principal(msgspec.Struct, frozen=True):
     """Epoch seconds; 0: never."""
     is_login: bool = False
     """Whether `domain` and `user` say who it is (what `~` stands for), and its scope alone how far it reaches."""
+    sid: str = ""
+    """The login that a token belongs to."""
+    epoch: int = 0
+    """The state of its user's credential when a token was made (`model.accounts.Credential`)."""
+    is_delegated: bool = False
+    """Whether another token made it; such a one makes no more."""
 
     @property
     def is_super_user(self) -> bool:
@@ -150,8 +157,10 @@ class Principal(msgspec.Struct, frozen=True):
         """Return whether it may act for the whole of `reseller`; for `*`, whether it is any reseller's at all."""
         if self.is_super_user:
             return True
-        of_reseller = self.is_login or (self.domain == ANY and self.user == ANY)
-        return of_reseller and self.scope.reaches(Scope.RESELLER) and (reseller == ANY or self._belongs_to(reseller))
+        is_one = self.is_login or (self.domain == ANY and self.user == ANY)
+        if not is_one or self.reseller in ("", ANY) or not self.scope.reaches(Scope.RESELLER):
+            return False
+        return reseller in (ANY, self.reseller)
 
     def rules_domain(self, domain: str, *, reseller: str = "") -> bool:
         """Return whether it may act for the whole of `domain`, which belongs to `reseller`."""
@@ -168,6 +177,14 @@ class Principal(msgspec.Struct, frozen=True):
         if self.rules_domain(domain, reseller=reseller):
             return True
         return (self.domain, self.user) == (domain, user) and self.scope.reaches(Scope.BASIC_USER)
+
+    def rules_key(self, key: ApiKey, *, reseller: str = "") -> bool:
+        """Return whether it may see and end an API key; `reseller` is that of the key's domain."""
+        if key.user != ANY:
+            return self.rules_user(key.domain, key.user, reseller=reseller)
+        if key.domain != ANY:
+            return self.rules_domain(key.domain, reseller=reseller)
+        return self.is_super_user if key.reseller == ANY else self.rules_reseller(key.reseller)
 
     def may_know_of(self, domain: str, *, reseller: str = "") -> bool:
         """Return whether `domain` is its own tenant at all: a refusal there is 403, elsewhere 404 (contract §1)."""
@@ -193,6 +210,10 @@ class Principal(msgspec.Struct, frozen=True):
 
 SYSTEM = Principal("system", ANY, ANY, Scope.SUPER_USER, can_create_keys=True)
 """The program itself, as when it makes the first key; no token stands for it."""
+
+
+NOBODY = Principal("", "", "", Scope.NO_PORTAL)
+"""Whoever asks without a token, where none is needed."""
 
 
 def principal_of(key: ApiKey, *, user_scope: str | None = None) -> Principal:

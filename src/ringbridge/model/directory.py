@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from ringbridge.model.accounts import ACCOUNT_KINDS, Account
 from ringbridge.model.audit import AuditEntry
 
 YesNo: TypeAlias = Literal["yes", "no"]
@@ -263,7 +264,17 @@ class Subscription(
 
 
 Record: TypeAlias = (
-    Domain | User | Device | PhoneNumber | DialRule | Connection | ApiKey | Subscription | AnswerRule | AuditEntry
+    Domain
+    | User
+    | Device
+    | PhoneNumber
+    | DialRule
+    | Connection
+    | ApiKey
+    | Subscription
+    | AnswerRule
+    | AuditEntry
+    | Account
 )
 """Everything that the directory bucket holds."""
 
@@ -278,6 +289,7 @@ KINDS: dict[str, type[Record]] = {
     "apikey": ApiKey,
     "subscription": Subscription,
     "audit": AuditEntry,
+    **ACCOUNT_KINDS,
 }
 
 
@@ -297,6 +309,8 @@ def parent_of(record: Record) -> str:
             return record.reseller
         case AuditEntry():
             return record.of
+        case User():
+            return record.login_username.lower()
         case _:
             return ""
 

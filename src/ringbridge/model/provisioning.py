@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ringbridge.model.access import ANY, SCOPES, Principal, Scope
+from ringbridge.model.access import ANY, SCOPES, Principal, Scope, parse_models
 from ringbridge.model.device_password import PASSWORD
 from ringbridge.model.directory import ApiKey, Device, Domain, Record, User, kind_of
 from ringbridge.model.document import Document, KeyOrder
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
+from ringbridge.model.key_orders import addresses_beyond, ends_beyond, models_beyond
 from ringbridge.model.resources import RESOURCES, carried, others_of
+from ringbridge.model.times import epoch_s
 
 _SHOWN_AS = {"ha1_md5": PASSWORD, "ha1_sha256": PASSWORD}
 _NEVER_TOLD = frozenset({"key_id", "key_sha256", "created_at"})
@@ -87,8 +89,15 @@ def _key_fault(order: KeyOrder, stored: set[tuple[str, str, str]], principal: Pr
     at = f"{order.path}.user-scope"
     if order.user == ANY and order.domain != ANY and not scope.reaches(Scope.OFFICE_MANAGER):
         return Fault(at, "scope-too-narrow", "a key without a user rules its domain", allowed="Office Manager or wider")
-    if not principal.scope.reaches(scope):
-        return Fault(at, "scope-too-wide", "is wider than your own", found=scope.wire, allowed=principal.scope.wire)
+    if not principal.ceiling.reaches(scope):
+        return Fault(at, "scope-too-wide", "is wider than your own", found=scope.wire, allowed=principal.ceiling.wire)
+    beyond = [
+        *addresses_beyond(order.fields.ip_address, principal),
+        *models_beyond(tuple(parse_models(order.fields.allowed_models)), principal),
+        *ends_beyond(epoch_s(order.fields.expires_datetime) or 0.0, principal),
+    ]
+    if beyond:
+        return msgspec.structs.replace(beyond[0], field=f"{order.path}.{beyond[0].field}")
     if order.identity not in stored and not principal.can_create_keys:
         return Fault(order.path, "may-not-create-keys", "this token may not create keys")
     return None
@@ -106,7 +115,7 @@ def check_rights(document: Document, stored: Sequence[Record], principal: Princi
     if not principal.is_super_user:
         faults += _beyond(document, known, principal)
     for record in document.records:
-        if isinstance(record, User) and not principal.scope.reaches(SCOPES[record.user_scope]):
+        if isinstance(record, User) and not principal.ceiling.reaches(SCOPES[record.user_scope]):
             path = document.paths[kind_of(record), record.key]
             faults.append(Fault(f"{path}.user-scope", "scope-too-wide", "is wider than your own"))
     faults += [fault for order in document.keys if (fault := _key_fault(order, keys, principal)) is not None]

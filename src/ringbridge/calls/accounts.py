@@ -1,0 +1,68 @@
+"""Everything about who may come in, put together once for a node: keys, passwords, logins and tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ringbridge.calls.api_keys import ApiKeys, KeyUses
+from ringbridge.calls.credentials import Credentials
+from ringbridge.calls.logins import LoginParts, Logins, LoginSettings
+from ringbridge.calls.oauth_clients import OAuthClients
+from ringbridge.calls.passwords import Passwords
+from ringbridge.calls.ports import Bus, Clock, Store
+from ringbridge.calls.second_factors import SecondFactors
+from ringbridge.calls.signing import Signer
+from ringbridge.calls.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """What the API asks about tokens, users' passwords and keys."""
+
+    credentials: Credentials
+    second_factors: SecondFactors
+    tokens: Tokens
+    logins: Logins
+    keys: ApiKeys
+    uses: KeyUses
+    passwords: Passwords
+    clients: OAuthClients
+
+
+def make_accounts(
+    *,
+    store: Store,
+    bus: Bus,
+    clock: Clock,
+    random_part: Callable[[], str],
+    passwords: Passwords | None = None,
+    settings: LoginSettings | None = None,
+) -> Accounts:
+    """Return the parts; `random_part` gives 48 unpredictable letters and digits each time."""
+    passwords = passwords or Passwords()
+    credentials = Credentials(store=store, bus=bus, passwords=passwords)
+    signer = Signer(store=store, bus=bus, clock=clock, random_part=random_part)
+    tokens = Tokens(store=store, bus=bus, clock=clock, signer=signer, credentials=credentials)
+    uses = KeyUses(store=store, bus=bus, clock=clock)
+    parts = LoginParts(
+        store=store,
+        bus=bus,
+        clock=clock,
+        random_part=random_part,
+        passwords=passwords,
+        credentials=credentials,
+        signer=signer,
+        tokens=tokens,
+        settings=settings or LoginSettings(),
+    )
+    return Accounts(
+        credentials=credentials,
+        second_factors=SecondFactors(credentials=credentials, clock=clock, random_part=random_part),
+        tokens=tokens,
+        logins=Logins(parts),
+        keys=ApiKeys(store=store, bus=bus, clock=clock, random_part=random_part, uses=uses),
+        uses=uses,
+        passwords=passwords,
+        clients=OAuthClients(store=store, bus=bus, clock=clock, random_part=random_part),
+    )
