@@ -108,6 +108,12 @@ def test_hold_time_is_never_negative_when_the_clock_steps_back() -> None:
     assert folded(*story).held_s >= 0.0
 
 
+def test_a_first_leg_that_held_while_the_second_rang_is_held_once_they_are_joined() -> None:
+    early = LegUpdated(O1, b"O", START + 5.5, held=True)
+    call = folded(*STORY[:7], [early], STORY[7])
+    assert (call.state, call.joined_at, call.held_since) == (CallState.HELD, START + 6, START + 6)
+
+
 def test_two_legs_on_hold_are_held_until_both_are_back() -> None:
     call = folded(
         *STORY[:9], [LegUpdated(O1, b"", START + 12, held=True)], [LegUpdated(T1, b"", START + 13, held=False)]

@@ -219,7 +219,7 @@ def _answered(call: Call, event: LegAnswered) -> Call:
         return _with_leg(call, leg)
     if leg.side is Side.ORIGINATION:
         return _with_leg(call, leg, state=CallState.ORIG_ANSWERED)
-    return _with_leg(call, leg, state=CallState.CONNECTED, joined_at=event.at)
+    return _held_or_not(_with_leg(call, leg, state=CallState.CONNECTED, joined_at=event.at), event.at)
 
 
 def _held_until(call: Call, at: float) -> float:
