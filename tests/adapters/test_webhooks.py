@@ -174,6 +174,7 @@ async def test_a_node_that_comes_back_goes_on_where_it_stood() -> None:
             await node.calls.begin("c1")
             await node.calls.step("c1")
             await receiver.wait(lambda: len(receiver.got) == 2)
+            await logged(node, "s1", 2)  # the answers have arrived too
         calls = node.calls
         for _ in range(5):
             await calls.step("c1")
