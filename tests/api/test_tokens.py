@@ -54,6 +54,34 @@ async def test_a_form_does_too_on_every_path(world: World, path: str) -> None:
     assert twice.status_code == 400
 
 
+@pytest.mark.parametrize("path", ["/ns-api/oauth2/token/", TOKENS])
+async def test_so_does_a_query_beside_a_body_or_without_one(world: World, path: str) -> None:
+    await give_password(world)
+    grant = CLIENT | {"grant_type": "password", "username": "1001@demo", "password": PASSWORD}
+    secret = {"password": grant.pop("password")}
+    form, json_body = {"data": secret}, {"json": secret}
+    async with world.client("") as client:
+        for sent in ({"params": grant | secret}, {"params": grant} | form, {"params": grant} | json_body):
+            answer = await client.post(path, **sent)  # type: ignore[arg-type] # arguments of one request each
+            assert answer.status_code == 200, answer.text
+        both = await client.post(path, params=grant | {"password": "another password"}, json=secret)
+        assert both.status_code == 200, "the body's fields count"
+        neither = await client.post(path)
+        named = {one["field"] for one in (await client.post(path, params={"client_id": "x"})).json()["errors"]}
+        broken = await client.post(path, params=grant, content=b"{", headers={"content-type": "application/json"})
+        other = await client.post(path, params=grant, content=b"x", headers={"content-type": "text/plain"})
+    assert (neither.status_code, broken.status_code, other.status_code) == (400, 400, 415)
+    assert named == {"username", "password"}
+
+
+async def test_a_jwt_is_made_by_query_too(world: World) -> None:
+    await give_password(world)
+    grant = CLIENT | {"grant_type": "password", "username": "1001@demo", "password": PASSWORD}
+    async with world.client("") as client:
+        jwt = (await client.post(JWT, params=grant)).json()["token"]
+    assert (await ask(world, jwt, "GET", JWT)).json()["sub"] == "1001@demo"
+
+
 async def test_a_login_name_does_too(world: World) -> None:
     await give_password(world)
     user = await world.store.user("demo", "1001")
@@ -257,6 +285,33 @@ async def test_a_repeated_refresh_gets_the_same_answer(world: World) -> None:
     assert {status for status, _, _ in answers} == {200}
     assert len({again for _, _, again in answers}) == 1
     assert (await refresh(world, answers[0][2]))[0] == 200
+
+
+async def test_the_first_login_is_refreshed_and_used_before_the_copy_has_what_signed_it(world: World) -> None:
+    await give_password(world)
+    world.feed.hold()
+    async with world.client("") as client:
+        grant = CLIENT | {"grant_type": "password", "username": "1001@demo", "password": PASSWORD}
+        got = (await client.post(TOKENS, json=grant)).json()
+        for _ in range(5):
+            again = CLIENT | {"grant_type": "refresh_token", "refresh_token": got["refresh_token"]}
+            answer = await client.post(TOKENS, json=again)
+            assert answer.status_code == 200, answer.text
+            got = answer.json()
+            used = await client.get(CALLS, headers={"authorization": f"Bearer {got['access_token']}"})
+            assert used.status_code == 200
+    world.feed.go_on()
+
+
+async def test_a_made_up_key_name_asks_the_bus_for_no_key_but_the_next(world: World) -> None:
+    await give_password(world)
+    jwt = (await log_in(world, JWT)).json()["token"]
+    payload = jwt.split(".", 1)[1]
+    world.hub.is_up = False  # whatever asks the bus now is 503
+    for number, status in (("7", 401), ("0", 401), ("2", 503)):
+        head = base64.urlsafe_b64encode(json.dumps({"alg": "HS256", "kid": number}).encode()).decode().rstrip("=")
+        async with world.client(f"{head}.{payload}") as client:
+            assert (await client.get(CALLS)).status_code == status, number
 
 
 async def test_a_refresh_token_is_its_client_s(world: World) -> None:

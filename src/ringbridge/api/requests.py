@@ -123,23 +123,32 @@ class Request:
             HttpRefusal: too large, too slow, not announced as JSON.
             CallError: malformed JSON, with the position; a name twice; nested too deep; no object.
         """
+        self._check_json()
+        return parse_json_object(await self.body(limit=limit))
+
+    def _check_json(self) -> None:
         content_type = header(self.scope, b"content-type")
         if content_type and not _is_json(content_type):
             raise HttpRefusal(415, "not-json", "the body must be application/json")
         if header(self.scope, b"content-encoding") not in (b"", b"identity"):
             raise HttpRefusal(415, "encoded-body", "the body must not be compressed")
-        return parse_json_object(await self.body(limit=limit))
 
-    async def form_or_json(self, *, limit: int) -> dict[str, object]:
-        """Return the body's fields, sent as a form or as a JSON object.
+    async def fields(self, *, limit: int) -> dict[str, object]:
+        """Return the fields of the body, sent as a form or as a JSON object, and those of the query beside them.
+
+        Of a field that is in both the body's counts; there may be no body where there is a query.
 
         Raises:
             HttpRefusal, CallError: as `json_object`; a form with too many fields, or with a name twice.
         """
         essence = header(self.scope, b"content-type").split(b";", 1)[0].strip().lower()
-        if essence != b"application/x-www-form-urlencoded":
-            return await self.json_object(limit=limit)
-        return parse_form(await self.body(limit=limit))
+        if essence == b"application/x-www-form-urlencoded":
+            return {**self.query, **parse_form(await self.body(limit=limit))}
+        self._check_json()
+        body = await self.body(limit=limit)
+        if self.query and not body.strip():
+            return dict(self.query)
+        return {**self.query, **parse_json_object(body)}
 
     def entity_tags(self, name: bytes) -> frozenset[str]:
         """Return the entity tags of `If-Match` (RFC 9110 §13.1.1), `*` among them where any will do."""

@@ -165,7 +165,7 @@ class TokenHandlers:
 
     async def log_in(self, request: Request) -> Answer:
         """Turn a user's password, refresh token or second factor into tokens."""
-        grant = read_grant(await request.form_or_json(limit=self._parts.settings.body_limit))
+        grant = read_grant(await request.fields(limit=self._parts.settings.body_limit))
         login = await self._accounts.logins.login(grant, address=client_address(request.scope), refreshable=True)
         return json_answer(
             access_token_view(
@@ -180,7 +180,7 @@ class TokenHandlers:
 
     async def make_jwt(self, request: Request) -> Answer:
         """Make a JWT by login, or of another user by a token that rules over them."""
-        body = await request.form_or_json(limit=self._parts.settings.body_limit)
+        body = await request.fields(limit=self._parts.settings.body_limit)
         if "grant_type" in body or "username" in body:
             grant = read_grant(body, also=("domain", "user"))
             login = await self._accounts.logins.login(grant, address=client_address(request.scope), refreshable=False)
@@ -245,7 +245,8 @@ def operations(handlers: TokenHandlers) -> list[Operation]:
         tag="Tokens",
         summary="Log in, refresh a login, or finish it with a second factor",
         description="Where a second factor is asked for, the answer's `scope` is `mfa_required`, and its token is good "
-        "for the grant `mfa` alone. A refresh token is good once.",
+        "for the grant `mfa` alone. A refresh token is good once. Clients also send fields in the query, and are "
+        "answered; secrets are better off in the body, as URLs are logged on their way.",
         form=True,
         body=GRANT_SCHEMA,
         body_example=GRANT_EXAMPLE,

@@ -21,6 +21,7 @@ from joserfc.jwk import OctKey
 
 from ringbridge.calls.ports import Bus, Clock, Store
 from ringbridge.model.accounts import SigningKey
+from ringbridge.model.directory import Record
 from ringbridge.model.errors import BusUnavailable, Conflict
 from ringbridge.model.tokens import AUDIENCE, SKEW_S, Claims
 
@@ -57,7 +58,11 @@ class Signer:
         return jwt.encode(header, msgspec.to_builtins(claims), key, algorithms=[ALGORITHM])
 
     async def verify(self, token: str) -> Claims | None:
-        """Return the claims of a token that one of our keys signed and whose time it is; None of any other."""
+        """Return the claims of a token that one of our keys signed and whose time it is; None of any other.
+
+        Raises:
+            BusUnavailable: it may be signed with a key that only the bus knows so far.
+        """
         number = _number_of(token) if len(token) <= MAX_TOKEN_LENGTH else None
         key = None if number is None else await self._key(number)
         if key is None:
@@ -72,7 +77,7 @@ class Signer:
         return claims if is_now and claims.aud == AUDIENCE else None
 
     async def _key(self, number: int) -> OctKey | None:
-        found = await self._store.record("signingkey", (str(number),))
+        found = await self._store.record("signingkey", (str(number),)) or await self._newer(number)
         if not isinstance(found, SigningKey):
             return None
         known = self._keys.get(number)
@@ -80,6 +85,16 @@ class Signer:
             # The store may have been made again under our feet, with another key of that number.
             known = self._keys[number] = (found, OctKey.import_key(found.secret))
         return known[1]
+
+    async def _newer(self, number: int) -> Record | None:
+        """Return a key that only the bus has so far; one follows the other, so that no other is asked for.
+
+        Tokens are used as soon as they are told, on any node: before its copy has what the first was signed with.
+        """
+        if number != 1 and await self._store.record("signingkey", (str(number - 1),)) is None:
+            return None
+        stored = await self._bus.read_record("signingkey", (str(number),))
+        return stored.record if stored else None
 
     async def _current(self) -> tuple[int, OctKey]:
         keys = await self._known()
