@@ -35,8 +35,12 @@ def number(phones: Tenant) -> str:
 @pytest.fixture
 def replay(server: Server, phones: Tenant, number: str) -> Iterator[Replay]:
     """Return what plays a conversation for user 1000 of the tenant."""
+    path = f"{phones.path}/users/1000/password"
+    answered(phones.api.put(path, json={"user-login-password": PASSWORD}), 202)
     known = {
         "key": server.key,
+        "client": "ringbridge",
+        "secret": "",
         "domain": phones.domain,
         "user": "1000",
         "password": PASSWORD,
