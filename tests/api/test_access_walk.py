@@ -35,6 +35,7 @@ LOGINS = {"log-in", "log-in-legacy", "make-jwt"}
 DECIDED_INSIDE = SUBSCRIPTIONS | {
     "create-apikey": "test_apikeys: nothing wider than its maker",
     "list-apikeys": "test_apikeys: the keys that a token rules over",
+    "count-apikeys": "test_apikeys: the keys that a token rules over",
     "read-apikey": "test_apikeys: another's key is 404",
     "update-apikey": "test_apikeys: another's key is 404",
     "revoke-apikey": "test_apikeys: another's key is 404",

@@ -151,6 +151,8 @@ async def test_the_keys_that_a_token_rules_over_are_listed(world: World) -> None
     assert int(answer.headers["x-total-count"]) == 7
     assert 'rel="next"' in answer.headers["link"]
     assert "sha256" not in answer.text
+    for key, total in ((world.super_key, 7), (world.manager_key, 4), (world.user_key, 1)):
+        assert (await ask(world, key, "GET", KEYS + "/count")).json() == {"total": total}
 
 
 async def test_another_s_key_is_404(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ringbridge.api.answers import Accepted, Answer, json_answer, page_answer
+from ringbridge.api.answers import Accepted, Answer, Count, json_answer, page_answer
 from ringbridge.api.auth import SELF
 from ringbridge.api.operations import Access, Operation, Reply, Schema
 from ringbridge.api.parts import ApiParts
@@ -105,6 +105,10 @@ class KeyHandlers:
         first = page.start - 1
         return page_answer(found[first : first + page.limit], page=page, path=request.path, total=len(found))
 
+    async def count(self, request: Request) -> Answer:
+        """Count the keys that the token rules over."""
+        return json_answer(Count(await self._keys.count(request.principal)))
+
     async def read(self, request: Request) -> Answer:
         """Read one key; `~` is the one in use."""
         return json_answer(await self._keys.read(_key_id(request), request.principal))
@@ -160,6 +164,16 @@ def operations(handlers: KeyHandlers) -> list[Operation]:
             summary="List the API keys that the token rules over",
             query=PAGE_QUERY,
             replies=(Reply(200, "Keys, by key-id.", list[KeyView], [KEY_EXAMPLE], ("Link", "X-Total-Count")),),
+        ),
+        Operation(
+            name="count-apikeys",
+            method="GET",
+            path=KEYS + "/count",
+            access=Access.TOKEN,
+            handle=handlers.count,
+            tag="API keys",
+            summary="Count the API keys that the token rules over",
+            replies=(Reply(200, "How many.", Count, {"total": 2}),),
         ),
         Operation(
             name="read-apikey",

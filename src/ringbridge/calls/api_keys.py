@@ -117,11 +117,17 @@ class ApiKeys:
 
     async def visible(self, principal: Principal) -> list[KeyView]:
         """Return the keys that `principal` rules over, its own among them, by key-id."""
+        return [await self._view(one) for one in await self._seen(principal)]
+
+    async def _seen(self, principal: Principal) -> list[ApiKey]:
         # A login of a reseller rules over other domains too, and any super user over all.
         in_one_domain = principal.domain != ANY and not principal.rules_reseller(ANY)
         found = await self._store.records("apikey", principal.domain if in_one_domain else None)
-        keys = [one for one in found if isinstance(one, ApiKey) and await self._is_seen(one, principal)]
-        return [await self._view(one) for one in keys]
+        return [one for one in found if isinstance(one, ApiKey) and await self._is_seen(one, principal)]
+
+    async def count(self, principal: Principal) -> int:
+        """Return how many keys `principal` rules over."""
+        return len(await self._seen(principal))
 
     async def read(self, key_id: str, principal: Principal) -> KeyView:
         """Return one key.
