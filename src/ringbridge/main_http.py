@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_network
 
 from litestar.types import ASGIApp
 
@@ -52,6 +53,7 @@ def api_settings(config: Config) -> ApiSettings:
     return ApiSettings(
         body_limit=config.http.body_limit_bytes,
         sync_wait_s=config.calls.sync_wait_s,
+        trusted_proxies=tuple(ip_network(text, strict=False) for text in sorted(config.http.trusted_proxies)),
         rate_limits=RateLimits(
             key=rates.key,
             user=rates.user,

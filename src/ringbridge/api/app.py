@@ -229,4 +229,4 @@ def create_app(parts: ApiParts) -> ASGIApp:
         logging_config=None,
         debug=False,
     )
-    return Edge(app, HttpMetrics(parts.registry))
+    return Edge(app, HttpMetrics(parts.registry), trusted_proxies=parts.settings.trusted_proxies)

@@ -1,10 +1,11 @@
-"""The outermost layer, plain ASGI: request ids, the empty user segment, metrics, and the guard of last resort."""
+"""The outermost layer, plain ASGI: request ids, who asks, the empty user segment, metrics, the guard of last resort."""
 
 from __future__ import annotations
 
 import itertools
 import re
 import secrets
+from collections.abc import Sequence
 from time import perf_counter
 from typing import cast
 
@@ -14,8 +15,10 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from ringbridge.api.answers import HeaderPair
 from ringbridge.api.errors import HttpRefusal, error_answer
+from ringbridge.api.forwarded import client_behind
 from ringbridge.api.metrics import HttpMetrics
 from ringbridge.api.requests import header
+from ringbridge.model.access import Network
 
 log = structlog.get_logger(__name__)
 
@@ -49,9 +52,10 @@ def passage_of(scope: Scope) -> Passage:
 class Edge:
     """Wraps the whole application."""
 
-    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics, *, trusted_proxies: Sequence[Network] = ()) -> None:
         self._app = app
         self._metrics = metrics
+        self._trusted_proxies = tuple(trusted_proxies)
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
@@ -67,6 +71,11 @@ class Edge:
         known = asked if REQUEST_ID.fullmatch(asked) else f"{self._prefix}-{next(self._numbers):x}".encode()
         passage = Passage(known.decode())
         scope.setdefault("state", {})[STATE] = passage
+        client = scope.get("client")
+        if self._trusted_proxies and client:
+            # Before anything looks at it: IP rules, throttles, rate limits and the audit trail all mean the client.
+            headers = list(scope["headers"])
+            scope["client"] = (client_behind(client[0], headers, self._trusted_proxies), client[1])
         # Contract §1: an empty user segment is `~`. Before routing, which would drop the segment.
         if EMPTY_USER in scope["path"]:
             scope["path"] = scope["path"].replace(EMPTY_USER, "/users/~/", 1)

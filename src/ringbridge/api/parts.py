@@ -19,6 +19,7 @@ from ringbridge.calls.place import Placer
 from ringbridge.calls.ports import Bus, Clock, Replica, Store
 from ringbridge.calls.provision import Provision
 from ringbridge.calls.subscriptions import Subscriptions
+from ringbridge.model.access import Network
 
 
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +39,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     key_cache_s: float = 1.0
     """How long a checked key is taken as it was: what a revocation takes at most."""
     rate_limits: RateLimits = RateLimits()
+    trusted_proxies: tuple[Network, ...] = ()
+    """Whose word on the client's address is believed (`api.forwarded`)."""
     version: str = __version__
 
 

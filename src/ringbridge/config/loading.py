@@ -212,8 +212,12 @@ def _contradictions(config: Config, given: Mapping[str, _Given]) -> list[Fault]:
         ),
     )
     networks = tuple(
-        ("webhooks.allowed_networks", network, _is_network(network), "a network, as 10.1.0.0/16")
-        for network in sorted(config.webhooks.allowed_networks)
+        (key, network, _is_network(network), "a network, as 10.1.0.0/16")
+        for key, listed in (
+            ("webhooks.allowed_networks", config.webhooks.allowed_networks),
+            ("http.trusted_proxies", http.trusted_proxies),
+        )
+        for network in sorted(listed)
     )
     return [
         Fault(key, str(found), allowed, given[key].source if key in given else "default")

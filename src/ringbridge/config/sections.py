@@ -15,6 +15,7 @@ Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:_-]{1,253}\Z")]
 
 
+Cidr = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]+(/\d{1,3})?\Z")]
 Rate = Annotated[str, Meta(pattern=QUOTA_PATTERN)]
 
 
@@ -104,6 +105,9 @@ class HttpConfig(Section, frozen=True):
     """PEM file of the certificate's private key. None: it is in `tls_cert`."""
     body_limit_bytes: Annotated[int, Meta(ge=1024, le=16 * 1024 * 1024)] = 65536
     """Largest request body in bytes; the largest documented request is a tenth of it."""
+    trusted_proxies: frozenset[Cidr] = frozenset()
+    """Networks of proxies in front, as `10.1.0.0/16`: only they are believed in `X-Forwarded-For` or `Forwarded`. None,
+    because whoever is believed can say that it is anybody."""
 
 
 class RateLimitsConfig(Section, frozen=True):
@@ -120,7 +124,8 @@ class RateLimitsConfig(Section, frozen=True):
     domain: Rate = "10000/second"
     """Requests with all tokens of one domain together."""
     address: Rate = "10000/second"
-    """Requests from one client address (of IPv6, one /64); behind a proxy all clients are one."""
+    """Requests from one client address (of IPv6, one /64); behind a proxy that is none of `http.trusted_proxies`, all
+    clients are one."""
     unauthenticated: Rate = "100/second"
     """Requests from one client address that show no valid token; enough for health checks and people who log in."""
 
@@ -248,9 +253,6 @@ class CallsConfig(Section, frozen=True):
     """TOML file: the price of a minute by the beginning of a number. None: nothing has a price, no spend cap acts."""
     sync_wait_s: Seconds = 2.0
     """Seconds that `synchronous: yes` waits for the local copy before it answers 202 instead of 200."""
-
-
-Cidr = Annotated[str, Meta(pattern=r"^[0-9A-Fa-f.:]+(/\d{1,3})?\Z")]
 
 
 class WebhooksConfig(Section, frozen=True):
