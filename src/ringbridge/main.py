@@ -173,13 +173,14 @@ def _refusing() -> Iterator[None]:
 def _settle_down() -> None:
     """Tune the interpreter for a long run.
 
-    What is loaded by now stays for ever, so the collector need not look at it again, and calls make few cycles, so it
-    need not look often. The store's writer is a thread of its own: with the default of 5 ms it would keep the event
-    loop from its work for that long at each turn.
+    What is loaded by now stays for ever, so the collector need not look at it again. Calls make few cycles, so it need
+    not look often; but everything stands still while it does, so it looks before there is much to look at. The store's
+    writer is a thread of its own: with the default of 5 ms it would keep the event loop from its work for that long at
+    each turn.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(10_000, 20, 100)
     sys.setswitchinterval(0.0005)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.sip_engine import SipEngine
+from ringbridge.adapters.sip_leg import SipLeg
 from ringbridge.adapters.sip_node import SipNode, SipNodeSettings
 from ringbridge.adapters.sip_sound import RINGBACK_AFTER_S
 from ringbridge.calls.ports import Answered, LegOrder, LegSignal, Ringing
@@ -103,6 +105,22 @@ async def test_a_phone_that_answers_at_once_is_not_announced_by_ringback(data_di
         assert playing == {}
         engine.ringback(CALL, Side.ORIGINATION, on=True)
         await until(lambda: playing == {Side.ORIGINATION: "us"})
+
+
+async def test_a_closed_call_is_gone_at_once_and_not_with_the_garbage_collector(data_dir: Path) -> None:
+    first = Phone(await RtpParty.open(ssrc=1))
+    async with stage(data_dir, [first]) as (engine, told):
+        await dial(engine, first.order("o1"))
+        await first.answer()
+        await until(lambda: any(isinstance(one, Answered) for one in told))
+        gc.collect()
+        gc.disable()
+        try:
+            assert any(isinstance(one, SipLeg) for one in gc.get_objects())
+            await engine.close(CALL)
+            await until(lambda: not any(isinstance(one, SipLeg) for one in gc.get_objects()))
+        finally:
+            gc.enable()
 
 
 async def test_early_media_of_a_phone_that_lost_does_not_take_the_sound_from_the_one_that_won(data_dir: Path) -> None:

@@ -175,6 +175,8 @@ async def test_calls_that_are_up_are_counted_by_user(store: ReplicaStore) -> Non
     calls = [call_of("one", user="1001"), call_of("two", user="1001"), ended_call("three", user="1002")]
     await store.apply(StoreBatch(calls=calls))
     assert await store.active_by_user(DOMAIN) == {"1001": 2}
+    assert [await store.count_active(domain=DOMAIN, user=user) for user in ("1001", "1002", "1003")] == [2, 0, 0]
+    assert (await store.count_active(domain=DOMAIN), await store.count_active()) == (2, 2)
 
 
 async def test_records_are_read_changed_and_deleted(store: ReplicaStore) -> None:

@@ -96,3 +96,18 @@ def test_a_login_name_is_found_by_its_index(tmp_path: Path) -> None:
         plan = " ".join(str(row) for row in connection.exec_driver_sql("EXPLAIN QUERY PLAN " + sql))
     engine.dispose()
     assert "users_by_login" in plan
+
+
+async def test_names_that_nobody_has_push_nothing_out_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ringbridge.adapters.store, "KEPT_MISSES", 10)
+    store = SqlStore.open(tmp_path / "s.db", TestClock())
+    user = User(DOMAIN, "1001")
+    await store.apply(StoreBatch(records=[RecordChange("user", user.key, user)]))
+    known = await store.user(DOMAIN, "1001")
+    for number in range(25):
+        assert await store.user(DOMAIN, f"45{number:08}") is None
+    assert await store.user(DOMAIN, "1001") is known
+    assert len(store._missing) <= 10
+    await store.close()

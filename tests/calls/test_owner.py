@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 from structlog.typing import EventDict
@@ -48,6 +50,22 @@ async def test_a_call_from_claim_to_cdr() -> None:
         cdr = await node.store.cdr(DOMAIN, call.session_id)
         assert cdr is not None
         assert cdr.disconnect_reason_text == "Term: Bye"
+
+
+async def test_a_call_that_is_over_is_gone_at_once_and_not_with_the_garbage_collector() -> None:
+    phones, hub = new_phones(), MemoryHub()
+    phones.scripts["1002"] = RINGS
+    async with running(phones, hub) as node:
+        await node.place(requested())
+        await until(lambda: node.engine.ringbacks == [("s-c1", True)])
+        (run,) = (weakref.ref(run) for run in node.owner._runs.values())
+        gc.disable()
+        try:
+            phones.of("s-c1", "t1").answer()
+            phones.of("s-c1", "t1").hang_up()
+            await until(lambda: run() is None)
+        finally:
+            gc.enable()
 
 
 async def test_orders_tell_each_leg_what_it_shows() -> None:

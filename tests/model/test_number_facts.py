@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from ringbridge.model.number_facts import facts_of, is_region
@@ -80,3 +82,12 @@ def test_regions_are_iso_codes() -> None:
     assert not is_region("dk")
     assert not is_region("XX")
     assert not is_region("")
+
+
+@pytest.mark.parametrize("number", ["00000005", "+999123", "12"])
+def test_a_number_of_no_country_leaves_nothing_to_the_garbage_collector(number: str) -> None:
+    # The library's exceptions hold their own frames; at hundreds a second the collector would stop everything for long.
+    gc.collect()
+    for home in ("", "DK"):
+        facts_of.__wrapped__(number, home)
+    assert gc.collect() == 0

@@ -198,6 +198,7 @@ class SipEngine:
                 self._node.endpoint.hang_up(leg.session, self._node.now())
                 self._node.wake()
             self._events.legs.pop(leg.session, None)
+        call.legs.clear()  # each knows its call: apart, both go at once and not with the garbage collector
         self._relay.close(call.relay)
 
 

@@ -49,6 +49,8 @@ from ringbridge.model.errors import StoreUnavailable
 from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId
 
 KEPT_IN_MEMORY = 20_000  # records and lists; some 20 MB at the most
+KEPT_MISSES = 20_000
+"""Names that nobody has, apart from what is there: numbers outside are ever new, and would push all of it out."""
 
 _call_decoder = msgspec.msgpack.Decoder(Call)
 _record_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
@@ -66,6 +68,7 @@ class SqlStore:
         self._readers = StoreReaders(engine)
         self._link = StoreLink(engine)
         self._kept: dict[Hashable, Any] = {}
+        self._missing: set[tuple[str, tuple[str, ...]]] = set()
         self._plans = KeptPlans()
         its = bindparam
         look = self._lookup
@@ -83,6 +86,9 @@ class SqlStore:
         )
         named = named.where(call_names.c.domain == its("domain"), call_names.c.name == its("name"))
         self._by_leg = Lookup(self._link, named, "domain", "name")
+        active = select(func.count()).select_from(calls).where(~calls.c.is_over)
+        of_user = active.where(calls.c.domain == its("domain"), calls.c.user == its("user"))
+        self._active_of_user = Lookup(self._link, of_user, "domain", "user")
 
     @classmethod
     def open(cls, path: Path, clock: Clock) -> SqlStore:
@@ -125,9 +131,11 @@ class SqlStore:
         await self._writer.write(batch)
         if batch.dropped:
             self._kept.clear()
+            self._missing.clear()
             self._plans.forget_all()
         for change in batch.records:
             self._kept.pop((change.kind, change.key), None)
+            self._missing.discard((change.kind, change.key))
         for kind, domain in {(change.kind, change.key[0]) for change in batch.records}:
             self._forget_lists(kind, domain)
         for moved in batch.locations:
@@ -163,14 +171,19 @@ class SqlStore:
         self._kept[key] = value
 
     def _one(self, kind: str, *key: str) -> Record | None:
-        found: Record | None
-        try:
-            found = self._kept[kind, key]
-        except KeyError:
-            rows = self._record.rows(kind, key_text(key))
-            found = _record_decoder.decode(rows[0][0]) if rows else None
-            self._keep((kind, key), found)
-        return found
+        name = (kind, key)
+        found: Record | None = self._kept.get(name)
+        if found is not None or name in self._missing:
+            return found
+        rows = self._record.rows(kind, key_text(key))
+        if rows:
+            found = _record_decoder.decode(rows[0][0])
+            self._keep(name, found)
+            return found
+        if len(self._missing) >= KEPT_MISSES:
+            self._missing.clear()
+        self._missing.add(name)
+        return None
 
     def _list(self, kind: str, domain: str, parent: str | None) -> list[Record]:
         key = ("list", kind, domain, parent)
@@ -297,6 +310,8 @@ class SqlStore:
         return CallPage([_call_decoder.decode(row.body) for row in found], total)
 
     async def count_active(self, *, domain: str | None = None, user: str | None = None) -> int:
+        if domain is not None and user is not None:
+            return int(self._active_of_user.rows(domain, user)[0][0])
         count = select(func.count()).select_from(calls).where(~calls.c.is_over)
         return int(self._link.all(_narrowed(count, calls, domain, user))[0][0])
 

@@ -64,6 +64,9 @@ class UserRules:
         return _checked(after, request.principal, had=scope)
 
     async def live(self, records: Sequence[Record]) -> list[dict[str, object]]:
+        if len(records) == 1:
+            domain, user = records[0].key
+            return [{"active-calls-total-current": await self._store.count_active(domain=domain, user=user)}]
         active = {domain: await self._store.active_by_user(domain) for domain in {one.domain for one in records}}
         return [{"active-calls-total-current": active[one.domain].get(one.key[-1], 0)} for one in records]
 

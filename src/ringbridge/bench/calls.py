@@ -79,9 +79,9 @@ def sipp_counts(file: Path) -> tuple[int, int]:
     return int(rows[-1]["SuccessfulCall(C)"]), int(rows[-1]["FailedCall(C)"])
 
 
-def call_maker(key: str) -> Callable[[int], bytes]:
-    """Return the function that makes the bytes of POST number n, each a new call."""
-    run = secrets.token_hex(4)
+def call_maker(key: str, *, run: str = "", synchronous: bool = False) -> Callable[[int], bytes]:
+    """Return the function that makes the bytes of POST number n, each a new call: `{run}-{n}`."""
+    run = run or secrets.token_hex(4)
     path = f"/ns-api/v2/domains/{DOMAIN}/users/{USER}/calls"
 
     def make(number: int) -> bytes:
@@ -89,6 +89,7 @@ def call_maker(key: str) -> Callable[[int], bytes]:
             "call-id": f"{run}-{number}",
             "call-orig-user": f"71{number:08d}",
             "call-term-user": f"72{number:08d}",
+            "synchronous": "yes" if synchronous else "no",
         }
         return post("127.0.0.1", path, key, json.dumps(body).encode())
 

@@ -89,6 +89,9 @@ class HttpLoad:
         self._outcome = Outcome()
         self._drained = asyncio.Event()
         self._all: list[_Connection] = []
+        self._make: Callable[[int], bytes] | None = None
+        self._until = 0.0
+        self._sent = 0
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -104,10 +107,17 @@ class HttpLoad:
 
     def idle(self, connection: _Connection) -> None:
         """A connection is free for the next request."""
-        if self._waiting:
+        if self._make is not None and (now := time.perf_counter()) < self._until:
+            connection.send(self._next(now))
+        elif self._waiting:
             connection.send(self._waiting.popleft())
         else:
             self._idle.append(connection)
+
+    def _next(self, now: float) -> Request:
+        self._open += 1
+        self._sent += 1
+        return Request(now, self._make(self._sent - 1) if self._make else b"")
 
     def answered(self, status: int, request: Request) -> None:
         """Count an answer; status 0 is a lost connection."""
@@ -134,12 +144,33 @@ class HttpLoad:
                     self._waiting.append(request)
             sent = due
             await asyncio.sleep(0.002)
+        await self._drain()
+        self._outcome.lasted_s = time.perf_counter() - began
+        return self._outcome
+
+    async def flat_out(self, make: Callable[[int], bytes], *, seconds: float) -> Outcome:
+        """Send for `seconds` as much as is answered: every connection sends its next request behind an answer."""
+        self._outcome = Outcome()
+        began = time.perf_counter()
+        self._sent, self._make, self._until = 0, make, began + seconds
+        for connection in [self._idle.popleft() for _ in range(len(self._idle))]:
+            connection.send(self._next(time.perf_counter()))
+        await asyncio.sleep(seconds)
+        self._make = None
+        await self._drain()
+        self._outcome.lasted_s = time.perf_counter() - began
+        return self._outcome
+
+    async def _drain(self) -> None:
         if self._open:
             self._drained.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._drained.wait(), LAST_ANSWERS_S)
-        self._outcome.lasted_s = time.perf_counter() - began
-        return self._outcome
+
+
+def get(host: str, path: str, key: str) -> bytes:
+    """Return a GET, to the byte."""
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
 
 
 def post(host: str, path: str, key: str, body: bytes) -> bytes:

@@ -111,12 +111,14 @@ class SoloStand:
 
 
 @asynccontextmanager
-async def solo(folder: Path, *options: str, orig_port: int = 0, term_port: int = 0) -> AsyncIterator[SoloStand]:
-    """Run one node, as a newcomer would if there are no more `options`."""
+async def solo(
+    folder: Path, *options: str, orig_port: int = 0, term_port: int = 0, core: int | None = None
+) -> AsyncIterator[SoloStand]:
+    """Run one node, as a newcomer would if there are no more `options`; `core` holds it to one."""
     http_port, sip_port = free_port(), free_port()
     arguments = ["--http", str(http_port), "--sip", str(sip_port), "--data", str(folder), "--log-level", "warning"]
     arguments += options
-    with closing(Child(ringbridge("serve", *arguments), log=folder.with_suffix(".log"))) as node:
+    with closing(Child(ringbridge("serve", *arguments), log=folder.with_suffix(".log"), core=core)) as node:
         await asyncio.to_thread(wait_for_port, http_port, node, deadline_s=START_S)
         key = (folder / "admin.key").read_text().strip()
         orig_port, term_port = orig_port or free_port(), term_port or free_port()

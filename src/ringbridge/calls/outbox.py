@@ -22,6 +22,10 @@ COMPANY_S = 0.05
 """How long a ring may wait for what comes next. Who watches the call sees it that much later, with its true time."""
 
 
+def _nothing(*_: object) -> None:
+    """Nobody listens: yet, or any more."""
+
+
 class Outbox:
     """Stores a call's events. `deposed` is set when the bus said that somebody else owns the call now.
 
@@ -37,8 +41,8 @@ class Outbox:
         self._sending: asyncio.Task[None] | None = None
         self._company: asyncio.TimerHandle | None = None
         self.deposed = False
-        self.on_deposed: Callable[[], None] = lambda: None
-        self.on_stored: Callable[[Sequence[CallEvent]], None] = lambda _: None
+        self.on_deposed: Callable[[], None] = _nothing
+        self.on_stored: Callable[[Sequence[CallEvent]], None] = _nothing
         """Called with each batch once it is stored."""
 
     def put(self, events: Sequence[CallEvent]) -> None:
@@ -117,8 +121,10 @@ class Outbox:
                 return
 
     def abandon(self) -> None:
-        """Stop sending; what is not stored by now is lost to this owner."""
+        """Stop sending; what is not stored by now is lost to this owner, who hears nothing more."""
         self._end_wait()
+        self.on_deposed = _nothing
+        self.on_stored = _nothing
         if self._sending is not None and not self._sending.done():
             self.deposed = True
             self._sending.cancel()

@@ -64,7 +64,9 @@ class Resolver:
         if party.host and party.host.lower() != self._domain.domain.lower():
             return Fault(field, "unknown-domain", "is not in this domain", text, f"…@{self._domain.domain}")
         # `100-1` may be a user of that name: it must not become 1001, who is somebody else.
-        return msgspec.structs.replace(party, name=party.written) if await self._is_own(party.written) else party
+        if party.written != party.name and await self._is_own(party.written):
+            return msgspec.structs.replace(party, name=party.written)
+        return party
 
     async def _is_own(self, name: str) -> bool:
         """Whether a user or a device of the domain is called so."""

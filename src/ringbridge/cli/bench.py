@@ -19,6 +19,7 @@ class What(StrEnum):
     CALLS = "calls"
     HELD = "held"
     POSTS = "posts"
+    API = "api"
     LATENCY = "latency"
     DIALPLAN = "dialplan"
     CDRS = "cdrs"
@@ -27,7 +28,7 @@ class What(StrEnum):
 
 def bench(  # noqa: PLR0913 - the options of one command
     what: Annotated[
-        What, typer.Argument(help="calls, held, posts, latency, dialplan, cdrs, or all of them.")
+        What, typer.Argument(help="calls, held, posts, api, latency, dialplan, cdrs, or all of them.")
     ] = What.ALL,
     *,
     rate: Annotated[float | None, typer.Option(help="Calls or requests a second.", min=1, max=20_000)] = None,
@@ -56,6 +57,8 @@ def bench(  # noqa: PLR0913 - the options of one command
             uvloop.run(_held(where / "held", min(rate or 100.0, 200.0), calls, say))
         if what in (What.POSTS, What.ALL):
             uvloop.run(_posts(where / "posts", rate or 500.0, seconds, say))
+        if what in (What.API, What.ALL):
+            uvloop.run(_api(where / "api", seconds, say))
         if what in (What.LATENCY, What.ALL):
             uvloop.run(_latency(where / "latency", 20.0 if what is What.ALL else rate or 20.0, seconds, say))
         if what in (What.DIALPLAN, What.ALL):
@@ -94,6 +97,19 @@ async def _posts(folder: Path, rate: float, seconds: float, say: Callable[[str],
     accepted = outcome.statuses[202]
     say(f"posts    {accepted} of {int(rate * seconds)} accepted (202), {accepted / outcome.lasted_s:.0f} a second")
     say(f"         p50 {outcome.percentile_ms(50):.1f} ms, p99 {outcome.percentile_ms(99):.1f} ms; API role alone")
+
+
+async def _api(folder: Path, seconds: float, say: Callable[[str], None]) -> None:
+    from ringbridge.bench.api import measure_api
+
+    for one in await measure_api(folder, seconds=seconds):
+        say(f"api      {one.name:26} {one.reached:5.0f} a second flat out, {one.flat_out_cpu_ms:.2f} ms CPU each")
+        steady = f"at {one.steady_rate:.0f} a second"
+        say(
+            f"         {steady:26} p50 {one.steady.percentile_ms(50):.1f} ms, p99 {one.steady.percentile_ms(99):.1f} ms"
+        )
+        if one.failed:
+            say(f"         {one.failed} answers of another status")
 
 
 async def _latency(folder: Path, rate: float, seconds: float, say: Callable[[str], None]) -> None:

@@ -12,10 +12,12 @@ from typing import Final
 
 import msgspec
 import phonenumbers
-from phonenumbers import PhoneNumber, PhoneNumberType
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneNumber, PhoneNumberType
 
 EMERGENCY: Final = frozenset({"112", "911"})
 """Where the domain's country is not known (3GPP TS 22.101 §10.1 has them work everywhere)."""
+LONGEST_EMERGENCY: Final = 8
+"""Digits; no country has a number for help that is longer, and most calls need not be looked up for that."""
 SATELLITE: Final = frozenset({870, 878, 881, 882, 883, 979})
 """ITU-T E.164 country codes of satellites, networks without a country, and international premium rate."""
 DEAR_KINDS: Final = {
@@ -91,19 +93,31 @@ def _ways(number: str, home: str) -> Iterator[tuple[str, str | None]]:
     yield f"+{digits}", None
 
 
-def _parsed(number: str, home: str) -> PhoneNumber | None:
-    """Return the first way to read `number` that is a number of a country's plan."""
+def _has_country_code(text: str) -> bool:
+    """Return whether digits behind a `+` begin with a country's code. `parse` says so too, by a costly exception."""
+    return any(text[1:end].isdecimal() and int(text[1:end]) in COUNTRY_CODE_TO_REGION_CODE for end in (2, 3, 4))
+
+
+def _parsed(number: str, home: str) -> tuple[PhoneNumber, int] | None:
+    """Return the first way to read `number` that is a number of a country's plan, with its kind."""
     for text, region in _ways(number, home):
+        if region is None and not _has_country_code(text):
+            continue
         try:
             found = phonenumbers.parse(text, region)
-        except phonenumbers.NumberParseException:
+        except phonenumbers.NumberParseException as error:
+            # The library's frames hold what they raised: without this each would be left to the garbage collector.
+            error.__traceback__ = error.__context__ = None
             continue
-        if phonenumbers.is_valid_number(found) or found.country_code in SATELLITE:
-            return found
+        kind = phonenumbers.number_type(found)
+        if kind != PhoneNumberType.UNKNOWN or found.country_code in SATELLITE:
+            return found, kind
     return None
 
 
 def _is_emergency(digits: str, home: str) -> bool:
+    if len(digits) > LONGEST_EMERGENCY:
+        return False
     if home:
         return phonenumbers.is_emergency_number(digits, home)
     return digits in EMERGENCY
@@ -124,11 +138,12 @@ def facts_of(number: str, home: str = "") -> NumberFacts:
     found = _parsed(number, home)
     if found is None:
         return NumberFacts(number)
-    kind = phonenumbers.number_type(found)
-    region = phonenumbers.region_code_for_number(found) or ""
-    dear = "a satellite or a network without a country" if found.country_code in SATELLITE else DEAR_KINDS.get(kind, "")
+    number_found, kind = found
+    region = phonenumbers.region_code_for_number(number_found) or ""
+    satellite = number_found.country_code in SATELLITE
+    dear = "a satellite or a network without a country" if satellite else DEAR_KINDS.get(kind, "")
     return NumberFacts(
-        number=phonenumbers.format_number(found, phonenumbers.PhoneNumberFormat.E164),
+        number=phonenumbers.format_number(number_found, phonenumbers.PhoneNumberFormat.E164),
         region="" if region == NO_COUNTRY else region,
         is_free=kind in FREE_KINDS,
         dear_kind=dear,
