@@ -44,7 +44,7 @@ OURS = {
         "limits-max-calls-per-minute",
         "limits-max-spend-per-month",
     },
-    "user": {"verified-caller-ids", "limits-max-calls-per-minute", "limits-max-spend-per-month"},
+    "user": {"user-login-password", "verified-caller-ids", "limits-max-calls-per-minute", "limits-max-spend-per-month"},
     "connection": {"limits-max-calls-per-minute"},
     "phonenumber": {"user"},
 }

@@ -50,6 +50,8 @@ class Fault(Enum):
     """Nothing is stored."""
     STORED = "stored"
     """It is stored, and the writer is not told; whoever comes again with the same write learns it."""
+    SPARED = "spared"
+    """Nothing happens to this one: the fault is meant for one behind it."""
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -11,11 +11,11 @@ from ringbridge.api.operations import Access, Operation, QueryField, Reply, Sche
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
 from ringbridge.api.synchronous import written_answer
-from ringbridge.calls.passwords import FIELD, MAX_LENGTH, MIN_LENGTH
 from ringbridge.calls.second_factors import Enrolment
 from ringbridge.model.access import SCOPES, Scope
 from ringbridge.model.directory import User
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
+from ringbridge.model.login_password import FIELD, MAX_LENGTH, MIN_LENGTH
 
 USER: Final = "/ns-api/v2/domains/{domain}/users/{user}"
 CURRENT: Final = "current-password"

@@ -5,8 +5,8 @@ A resource says in its `Rules` where its records are and who may have them; ever
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -18,7 +18,7 @@ from ringbridge.api.synchronous import read_synchronous, written_answer
 from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.calls.directory_writes import no_such
 from ringbridge.model.directory import Key, Record
-from ringbridge.model.errors import Fault, invalid
+from ringbridge.model.errors import BusUnavailable, Fault, invalid
 from ringbridge.model.resources import Read, Resource, etag_of, is_needed, read_fields, searched, view
 from ringbridge.model.wire import control_fault, shown
 
@@ -73,12 +73,29 @@ class Rules(Protocol):
         ...
 
 
+Finish: TypeAlias = Callable[[Record], Awaitable[int]]
+"""Does what a write asks for beside its record, once that is stored, and returns the bus sequence."""
+
+
+class Beside(Protocol):
+    """What writes of one resource ask for beside its record."""
+
+    async def prepare(self, values: Mapping[str, str]) -> Finish | None:
+        """Return how to do what `values` ask for, None where they ask for nothing; all that takes long is done here.
+
+        Raises:
+            CallError: it cannot be done now.
+        """
+        ...
+
+
 class ResourceHandlers:
     """Handlers of one resource."""
 
-    def __init__(self, parts: ApiParts, rules: Rules) -> None:
+    def __init__(self, parts: ApiParts, rules: Rules, *, beside: Beside | None = None) -> None:
         self._parts = parts
         self._rules = rules
+        self._beside = beside
         self._resource = rules.resource
 
     async def page(self, request: Request) -> Answer:
@@ -114,8 +131,16 @@ class ResourceHandlers:
         read = read_fields(self._resource, body, given=given, needed=lambda field: field.required)
         self._check(read, faults)
         record, told = await self._rules.made(request, read.values)
+        finish = await self._prepared(read.values)
         written = await self._parts.writes.create(self._resource, record)
-        return await self._written(written.record, written.sequence, read, synchronous=synchronous, told=told)
+        sequence = written.sequence
+        if finish is not None:
+            try:
+                sequence = max(sequence, await finish(written.record))
+            except BusUnavailable:
+                await self._parts.writes.take_back(written)
+                raise
+        return await self._written(written.record, sequence, read, synchronous=synchronous, told=told)
 
     async def update(self, request: Request) -> Answer:
         """Change the fields that the body names."""
@@ -138,8 +163,13 @@ class ResourceHandlers:
             return self._rules.changed(request, record, values)
 
         key, tags = self._rules.key(request), request.entity_tags(b"if-match")
+        finish = await self._prepared(values)
         written = await self._parts.writes.update(self._resource, key, change, if_match=tags)
-        return await self._written(written.record, written.sequence, read)
+        done = 0 if finish is None else await finish(written.record)
+        return await self._written(written.record, max(written.sequence, done), read)
+
+    async def _prepared(self, values: Mapping[str, str]) -> Finish | None:
+        return None if self._beside is None else await self._beside.prepare(values)
 
     async def delete(self, request: Request) -> Answer:
         """Delete one record; with `cascade` all that uses it too."""

@@ -10,11 +10,13 @@ from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
 from ringbridge.api.resource_operations import Served
 from ringbridge.api.resource_operations import operations as resource_operations
-from ringbridge.api.resources import ResourceHandlers
+from ringbridge.api.resources import Finish, ResourceHandlers
+from ringbridge.calls.credentials import Credentials
 from ringbridge.calls.directory_ports import RecordQuery
-from ringbridge.model.access import SCOPES, Principal
+from ringbridge.model.access import SCOPES, Principal, Scope
 from ringbridge.model.directory import Key, Record, User
 from ringbridge.model.errors import CallError, Fault, Refusal
+from ringbridge.model.login_password import FIELD
 from ringbridge.model.resources import USER, change, make
 
 USERS = DOMAINS + "/{domain}/users"
@@ -61,6 +63,12 @@ class UserRules:
     def changed(self, request: Request, record: Record, values: Mapping[str, str]) -> Record:
         after = change(USER, record, values)
         scope = record.user_scope if isinstance(record, User) else ""
+        if values.get(FIELD) and not request.principal.ceiling.reaches(SCOPES.get(scope, Scope.NO_PORTAL)):
+            # Who sets somebody's password can become them.
+            message = "this user's scope is wider than your own"
+            raise CallError(
+                Refusal.FORBIDDEN, "scope-too-wide", message, faults=[Fault(FIELD, "scope-too-wide", message)]
+            )
         return _checked(after, request.principal, had=scope)
 
     async def live(self, records: Sequence[Record]) -> list[dict[str, object]]:
@@ -69,6 +77,24 @@ class UserRules:
             return [{"active-calls-total-current": await self._store.count_active(domain=domain, user=user)}]
         active = {domain: await self._store.active_by_user(domain) for domain in {one.domain for one in records}}
         return [{"active-calls-total-current": active[one.domain].get(one.key[-1], 0)} for one in records]
+
+
+class LoginPassword:
+    """The password of a body of a user: kept apart from the user, as its hash."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    async def prepare(self, values: Mapping[str, str]) -> Finish | None:
+        password = values.get(FIELD)
+        if not password:
+            return None
+        hashed = await self._credentials.hash(password)
+
+        async def finish(user: Record) -> int:
+            return await self._credentials.set_hash(user.domain, user.key[-1], hashed)
+
+        return finish
 
 
 def _checked(user: Record, principal: Principal, *, had: str = "") -> Record:
@@ -97,4 +123,5 @@ async def admit_user(parts: ApiParts, request: Request) -> None:
 def operations(parts: ApiParts) -> list[Operation]:
     """Return the operations of users."""
     rules = UserRules(parts)
-    return resource_operations(ResourceHandlers(parts, rules), rules, SERVED)
+    beside = LoginPassword(parts.accounts.credentials)
+    return resource_operations(ResourceHandlers(parts, rules, beside=beside), rules, SERVED)

@@ -35,7 +35,18 @@ class Credentials:
         Raises:
             CallError: it is no password (400), too many wait (503), or the bus cannot store it (503).
         """
-        hashed = await self._passwords.hash(check_password(password))
+        return await self.set_hash(domain, user, await self.hash(password))
+
+    async def hash(self, password: str) -> str:
+        """Return what `set_hash` takes.
+
+        Raises:
+            CallError: it is no password (400), or too many wait (503).
+        """
+        return await self._passwords.hash(check_password(password))
+
+    async def set_hash(self, domain: str, user: str, hashed: str) -> int:
+        """Give a user the password of `hashed`, end every login of theirs, and return the bus sequence."""
 
         def changed(before: Credential) -> Credential:
             return msgspec.structs.replace(before, password_hash=hashed, epoch=before.epoch + 1)

@@ -8,6 +8,7 @@ hold, on whatever nodes they arrive, and a record that this node's copy does not
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -71,6 +72,11 @@ class DirectoryWrites:
             name = "/".join(made.key)
             message = f"there is a {resource.kind} {name} already"
             raise CallError(Refusal.CONFLICT, "already-exists", message) from conflict
+
+    async def take_back(self, made: Written) -> None:
+        """Delete what was just created, if that can be done now and nobody has changed it meanwhile."""
+        with contextlib.suppress(BusUnavailable, Conflict):
+            await self._bus.delete_record(kind_of(made.record), made.record.key, revision=made.sequence)
 
     async def update(
         self,

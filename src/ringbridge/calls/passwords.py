@@ -16,25 +16,23 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
+from ringbridge.model.login_password import ALLOWED, FIELD, password_fault
 
 T = TypeVar("T")
 
 AT_ONCE: Final = 2
 MOST_WAITING: Final = 64
 """Logins in the queue; at two in 100 ms the last of them waits for three seconds."""
-MIN_LENGTH, MAX_LENGTH = 8, 128
-FIELD: Final = "user-login-password"
 
 
-def check_password(password: str, *, path: str = FIELD) -> str:
-    """Return `password` if it may be one (NIST SP 800-63B §5.1.1.2: long enough, and no rule beyond that).
+def check_password(password: str) -> str:
+    """Return `password` if it may be one.
 
     Raises:
         CallError: it is too short, too long, or holds a control character.
     """
-    if not MIN_LENGTH <= len(password) <= MAX_LENGTH or not password.isprintable():
-        allowed = f"{MIN_LENGTH} to {MAX_LENGTH} printable characters"
-        raise invalid([Fault(path, "bad-password", f"must be {allowed}", allowed=allowed)])
+    if (must := password_fault(password)) is not None:
+        raise invalid([Fault(FIELD, "bad-password", must, allowed=ALLOWED)])
     return password
 
 

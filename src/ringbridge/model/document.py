@@ -23,6 +23,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
+from ringbridge.model import login_password
 from ringbridge.model.access import ANY
 from ringbridge.model.device_password import PASSWORD, with_password
 from ringbridge.model.dial_rules import CAPTURED, OWN_DOMAIN, connection_of
@@ -166,7 +167,10 @@ class _Reader:
         return name
 
     def read_user(self, raw: dict[str, object], path: str, domain: str) -> None:
-        user = self.read_one(USER, raw, path, given={"domain": domain}, also=USER_LISTS)
+        if raw.get(login_password.FIELD) is not None:
+            message = "is set by PUT or POST of the user, not by a document: it would end every login each time"
+            self.faults.append(Fault(f"{path}.{login_password.FIELD}", "not-in-documents", message))
+        user = self.read_one(USER, raw, path, given={"domain": domain}, also=(*USER_LISTS, login_password.FIELD))
         name = user.key[-1] if user else str(raw.get("user", ""))
         given = {"domain": domain, "user": name}
         for item, at in self.objects(raw, "devices", path):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from ringbridge.model import login_password
 from ringbridge.model.access import ANY, SCOPES, Principal, Scope, parse_models
 from ringbridge.model.device_password import PASSWORD
 from ringbridge.model.directory import ApiKey, Device, Domain, Record, User, kind_of
@@ -15,7 +16,7 @@ from ringbridge.model.key_orders import addresses_beyond, ends_beyond, models_be
 from ringbridge.model.resources import RESOURCES, carried, others_of
 from ringbridge.model.times import epoch_s
 
-_SHOWN_AS = {"ha1_md5": PASSWORD, "ha1_sha256": PASSWORD}
+_SHOWN_AS = {"ha1_md5": PASSWORD, "ha1_sha256": PASSWORD, "password_hash": login_password.FIELD}
 _NEVER_TOLD = frozenset({"key_id", "key_sha256", "created_at"})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ringbridge.model import login_password
 from ringbridge.model.field_tables import checks
 from ringbridge.model.fields import Field, Form, Role
 from ringbridge.model.rates import check_amount
@@ -27,6 +28,16 @@ USER_FIELDS: Final = (
     Field("name-first-name", required=True, always=True, description="First name.", is_searched=True, example="Ada"),
     Field("name-last-name", required=True, always=True, description="Last name.", is_searched=True, example="Lovelace"),
     Field("login-username", description="What the user logs in as; empty: user@domain.", is_searched=True),
+    Field(
+        login_password.FIELD,
+        role=Role.SEALED,
+        description="The password that the user logs in with: never read back. A change ends the user's logins; blank "
+        "changes nothing (ours).",
+        check=login_password.password_fault,
+        allowed=login_password.ALLOWED,
+        max_length=login_password.MAX_LENGTH,
+        pattern=f"^.{{{login_password.MIN_LENGTH},{login_password.MAX_LENGTH}}}$",
+    ),
     Field(
         "email-address",
         required=True,
