@@ -28,6 +28,7 @@ class Node:
     bus: MemoryBus
     store: MemoryStore
     replica: Replica
+    clock: TestClock
 
 
 @asynccontextmanager
@@ -38,7 +39,7 @@ async def running(hub: MemoryHub) -> AsyncIterator[Node]:
     await replica.start()
     task = asyncio.create_task(replica.run())
     try:
-        yield Node(DirectoryWrites(store=store, bus=bus, replica=replica, clock=clock), bus, store, replica)
+        yield Node(DirectoryWrites(store=store, bus=bus, replica=replica, clock=clock), bus, store, replica, clock)
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -121,3 +122,57 @@ async def test_a_create_whose_acknowledgement_is_lost_is_refused_and_can_be_read
     with pytest.raises(BusUnavailable):
         await nodes[0].writes.create(DOMAIN, Domain("demo"))
     assert await nodes[1].writes.find("domain", ("demo",)) == Domain("demo")
+
+
+def logged_in_by(login: str, user: str = "1001", domain: str = "demo") -> User:
+    return User(domain, user, login_username=login)
+
+
+async def test_two_nodes_give_a_name_to_one_user(nodes: list[Node]) -> None:
+    made = await asyncio.gather(
+        *(
+            node.writes.create(USER, logged_in_by("ada", str(number)))
+            for number, node in enumerate(nodes * 5, start=1001)
+        ),
+        return_exceptions=True,
+    )
+    refused = [one for one in made if isinstance(one, CallError)]
+    assert len(made) - len(refused) == 1
+    assert {one.refusal for one in refused} <= {Refusal.CONFLICT, Refusal.UNAVAILABLE}
+
+
+async def test_a_name_is_free_again_whose_user_was_never_written(nodes: list[Node]) -> None:
+    one, two, _ = nodes
+    one.bus.hub.faults.extend([Fault.SPARED, Fault.LOST])  # the claim is stored, and its user is not
+    with pytest.raises(BusUnavailable):
+        await one.writes.create(USER, logged_in_by("ada"))
+    await two.writes.create(USER, logged_in_by("ada", "1002"))
+
+
+async def test_a_claim_of_a_node_that_died_holds_for_a_minute(nodes: list[Node]) -> None:
+    one, two, _ = nodes
+    one.bus.hub.faults.extend([Fault.SPARED, Fault.LOST, Fault.LOST])  # nor can it be given back
+    with pytest.raises(BusUnavailable):
+        await one.writes.create(USER, logged_in_by("ada"))
+    with pytest.raises(CallError, match="logs in with"):
+        await two.writes.create(USER, logged_in_by("ada", "1002"))
+    await one.writes.create(USER, logged_in_by("ada"))  # whose it was has it
+    two.clock.at += 61
+    with pytest.raises(CallError, match="logs in with"):
+        await two.writes.create(USER, logged_in_by("ada", "1002"))
+    await one.writes.delete("user", ADA)
+    one.bus.hub.faults.extend([Fault.SPARED, Fault.LOST, Fault.LOST])
+    with pytest.raises(BusUnavailable):
+        await one.writes.create(USER, logged_in_by("ada", "1003"))
+    two.clock.at += 61
+    await two.writes.create(USER, logged_in_by("ada", "1002"))
+
+
+async def test_a_user_who_is_made_twice_at_once_keeps_the_name(nodes: list[Node]) -> None:
+    one, two, three = nodes
+    made = await asyncio.gather(
+        *(node.writes.create(USER, logged_in_by("ada")) for node in (one, two)), return_exceptions=True
+    )
+    assert sum(isinstance(one, CallError) for one in made) == 1
+    with pytest.raises(CallError, match="logs in with"):
+        await three.writes.create(USER, logged_in_by("ada", "1002"))

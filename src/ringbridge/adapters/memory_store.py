@@ -170,11 +170,9 @@ class MemoryStore:
         found = self._one("subscription", (subscription_id,))
         return found if isinstance(found, Subscription) else None
 
-    async def user_by_login(self, login_username: str) -> User | None:
-        """Return the one user of this `login-username`, whatever its case; None also where several have it."""
+    async def users_by_login(self, login_username: str) -> list[User]:
         found = [one for one in self._all("user", None) if isinstance(one, User)]
-        own = [one for one in found if one.login_username and one.login_username.lower() == login_username.lower()]
-        return own[0] if len(own) == 1 else None
+        return [one for one in found if one.login_username and one.login_username.lower() == login_username.lower()]
 
     async def record(self, kind: str, key: tuple[str, ...]) -> Record | None:
         return self._one(kind, key)

@@ -248,11 +248,9 @@ class SqlStore:
         found = self._one("subscription", subscription_id)
         return found if isinstance(found, Subscription) else None
 
-    async def user_by_login(self, login_username: str) -> User | None:
-        """Return the one user of this `login-username`, whatever its case; None also where several have it."""
-        rows = self._by_login.rows(login_username.lower())
-        found = _record_decoder.decode(rows[0][0]) if len(rows) == 1 else None
-        return found if isinstance(found, User) else None
+    async def users_by_login(self, login_username: str) -> list[User]:
+        found = [_record_decoder.decode(row[0]) for row in self._by_login.rows(login_username.lower())]
+        return [one for one in found if isinstance(one, User)]
 
     async def record(self, kind: str, key: tuple[str, ...]) -> Record | None:
         return self._one(kind, *key)

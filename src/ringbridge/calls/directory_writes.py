@@ -16,7 +16,9 @@ import msgspec
 
 from ringbridge.calls.credentials import delete_with_credential
 from ringbridge.calls.directory_uses import check_unused, users_in_parts
-from ringbridge.calls.ports import Bus, Clock, Replica, Store, StoredRecord
+from ringbridge.calls.limits import LimitBus
+from ringbridge.calls.login_names import LoginNames
+from ringbridge.calls.ports import Clock, Replica, Store, StoredRecord
 from ringbridge.model.directory import Key, Record, kind_of
 from ringbridge.model.errors import BusUnavailable, CallError, Conflict, Refusal
 from ringbridge.model.resources import Resource, etag_of, stamped
@@ -45,11 +47,12 @@ def no_such(kind: str, key: Key) -> CallError:
 class DirectoryWrites:
     """Creates, updates and deletes single records."""
 
-    def __init__(self, *, store: Store, bus: Bus, replica: Replica, clock: Clock) -> None:
+    def __init__(self, *, store: Store, bus: LimitBus, replica: Replica, clock: Clock) -> None:
         self._store = store
         self._replica = replica
         self._bus = bus
         self._clock = clock
+        self._logins = LoginNames(bus=bus, store=store, clock=clock)
 
     async def find(self, kind: str, key: Key) -> Record | None:
         """Return a record that can be used at once after its 202: from this node's copy, or else from the bus."""
@@ -63,11 +66,12 @@ class DirectoryWrites:
         """Store a new record.
 
         Raises:
-            CallError: 409 when there is one of this name.
+            CallError: 409 when there is one of this name, or another user logs in by this one's.
         """
         made = stamped(resource, record, self._clock.now())
         try:
-            return Written(made, await self._bus.put_record(made, only_new=True))
+            async with self._logins.kept(made):
+                return Written(made, await self._bus.put_record(made, only_new=True))
         except Conflict as conflict:
             name = "/".join(made.key)
             message = f"there is a {resource.kind} {name} already"
@@ -77,6 +81,7 @@ class DirectoryWrites:
         """Delete what was just created, if that can be done now and nobody has changed it meanwhile."""
         with contextlib.suppress(BusUnavailable, Conflict):
             await self._bus.delete_record(kind_of(made.record), made.record.key, revision=made.sequence)
+            await self._logins.freed(made.record)
 
     async def update(
         self,
@@ -91,7 +96,8 @@ class DirectoryWrites:
         `if_match` are the entity tags of which the record must have one; empty means any.
 
         Raises:
-            CallError: 404 when it is not there, 412 when it has none of the tags, and what `change` raises.
+            CallError: 404 when it is not there, 412 when it has none of the tags, 409 when another user logs in by this
+                one's new name, and what `change` raises.
         """
         for _ in range(ATTEMPTS):
             stored = await self._required(resource.kind, key, if_match)
@@ -100,7 +106,8 @@ class DirectoryWrites:
                 return Written(after, stored.revision)
             after = stamped(resource, after, self._clock.now(), before=stored.record)
             try:
-                return Written(after, await self._bus.put_record(after, revision=stored.revision))
+                async with self._logins.kept(after, before=stored.record):
+                    return Written(after, await self._bus.put_record(after, revision=stored.revision))
             except Conflict:
                 continue
         raise _contended(resource.kind, key)
@@ -128,9 +135,11 @@ class DirectoryWrites:
             else:
                 await check_unused(self._store, kind, key)
             try:
-                return await delete_with_credential(self._store, self._bus, kind, key, revision=stored.revision)
+                sequence = await delete_with_credential(self._store, self._bus, kind, key, revision=stored.revision)
             except Conflict:
                 continue
+            await self._logins.freed(stored.record)
+            return sequence
         raise _contended(kind, key)
 
     async def _delete_uses(self, kind: str, key: Key) -> None:
@@ -141,6 +150,8 @@ class DirectoryWrites:
                 some = part[start : start + AT_ONCE]
                 deletes = (delete_with_credential(self._store, self._bus, kind_of(one), one.key) for one in some)
                 last = max(last, *await asyncio.gather(*deletes))
+                for one in some:
+                    await self._logins.freed(one)
             if not await self._replica.wait_directory(last, timeout_s=CASCADE_WAIT_S):
                 raise BusUnavailable("this node's copy of the directory is late; try again")
 

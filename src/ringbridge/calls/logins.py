@@ -247,13 +247,14 @@ class Logins:
             raise _refused("bad-client", "the client_id or the client_secret is wrong")
 
     async def _find(self, username: str) -> tuple[User | None, Domain | None]:
-        """Return whose name this is: `user@domain`, or a `login-username`."""
+        """Return whose name this is: `user@domain`, or a `login-username`; one that several have is nobody's."""
         name, _, domain = username.strip().rpartition("@")
         user = None
         if names.USER.fullmatch(name) and names.DOMAIN.fullmatch(domain):
             user = await self._store.user(domain, name)
         if user is None:
-            user = await self._store.user_by_login(username.strip())
+            found = await self._store.users_by_login(username.strip())
+            user = found[0] if len(found) == 1 else None
         return user, await self._store.domain(user.domain) if user else None
 
     async def _of(self, user: User) -> Credential:

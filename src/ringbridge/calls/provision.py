@@ -7,18 +7,20 @@ Inside the domains that a document names, what it does not name is deleted; othe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
 
 from ringbridge.calls.credentials import delete_with_credential
-from ringbridge.calls.ports import Bus, Clock, Store
+from ringbridge.calls.limits import LimitBus
+from ringbridge.calls.login_names import FIELD, LoginNames, login_of, taken_fault
+from ringbridge.calls.ports import Clock, Store
 from ringbridge.model.access import Principal, parse_models
-from ringbridge.model.directory import ApiKey, Domain, Key, Record, kind_of
+from ringbridge.model.directory import ApiKey, Domain, Key, Record, User, kind_of
 from ringbridge.model.document import Document, KeyOrder, read_document
 from ringbridge.model.document_export import export_document
-from ringbridge.model.errors import CallError, Conflict, Refusal
+from ringbridge.model.errors import CallError, Conflict, Fault, Refusal
 from ringbridge.model.keys import hash_of, key_id_of, make_key, prefix_for
 from ringbridge.model.provisioning import (
     Change,
@@ -52,9 +54,9 @@ class Applied(msgspec.Struct, frozen=True, rename="kebab"):
 class _Plan(msgspec.Struct):
     """Writes and deletes to make, and how they are told."""
 
-    puts: list[tuple[Record, bool]] = msgspec.field(default_factory=list)
-    """Records, and whether each must be new."""
-    deletes: list[tuple[str, Key]] = msgspec.field(default_factory=list)
+    puts: list[tuple[Record, Record | None]] = msgspec.field(default_factory=list)
+    """Records, and what each was before; None where it must be new."""
+    deletes: list[Record] = msgspec.field(default_factory=list)
     changes: list[Change] = msgspec.field(default_factory=list)
     keys: list[NewKey] = msgspec.field(default_factory=list)
 
@@ -63,12 +65,23 @@ class _Plan(msgspec.Struct):
         if before is not None and not fields:
             return
         action = "create" if before is None else "update"
-        self.puts.append((record, before is None))
+        self.puts.append((record, before))
         self.changes.append(Change(action, kind_of(record), _named(record), fields))
 
     def delete(self, record: Record) -> None:
-        self.deletes.append((kind_of(record), record.key))
+        self.deletes.append(record)
         self.changes.append(Change("delete", kind_of(record), _named(record)))
+
+    def renamed(self) -> list[User]:
+        """Return the users who get a name to log in with that they did not have."""
+        return [
+            one for one, before in self.puts if isinstance(one, User) and login_of(one) not in ("", login_of(before))
+        ]
+
+    def leaving(self) -> frozenset[Key]:
+        """Return the users who lose theirs."""
+        left = [before for one, before in self.puts if before is not None and login_of(before) != login_of(one)]
+        return frozenset(one.key for one in (*left, *self.deletes) if isinstance(one, User) and login_of(one))
 
 
 def _named(record: Record) -> str:
@@ -81,27 +94,43 @@ def _named(record: Record) -> str:
 class Provision:
     """Applies and exports directory documents."""
 
-    def __init__(self, *, store: Store, bus: Bus, clock: Clock, random_part: Callable[[], str]) -> None:
+    def __init__(self, *, store: Store, bus: LimitBus, clock: Clock, random_part: Callable[[], str]) -> None:
         """`random_part` returns 48 unpredictable letters and digits for a new key (`model.keys`)."""
         self._store = store
         self._bus = bus
         self._clock = clock
         self._random_part = random_part
+        self._logins = LoginNames(bus=bus, store=store, clock=clock)
 
     async def apply(self, raw: Mapping[str, object], principal: Principal, *, dry_run: bool = False) -> Applied:
         """Make the directory match the document `raw`, or only say what that would change.
 
         Raises:
-            CallError: the document has faults (all are named), the principal may not do that, the directory changed
-                under our hands (409), or the bus cannot store it; what was written by then stays, and the same
-                document can be applied again.
+            CallError: the document has faults (all are named), the principal may not do that, a user would log in as
+                another does (409), the directory changed under our hands (409), or the bus cannot store it; what was
+                written by then stays, and the same document can be applied again.
         """
         document = read_document(raw)
         stored = await self._stored(document)
         check_rights(document, stored, principal)
         plan = self._plan(document, stored, principal)
+        await self._check_logins(plan, document)
         sequence = 0 if dry_run else await self._write(plan)
         return Applied(dry_run, tuple(plan.changes), () if dry_run else tuple(plan.keys), sequence)
+
+    async def _check_logins(self, plan: _Plan, document: Document) -> None:
+        leaving = plan.leaving()
+        faults: list[Fault] = []
+        for part in _parts(plan.renamed()):
+            taken = await asyncio.gather(*(self._logins.is_taken(one, leaving=leaving) for one in part))
+            faults += [
+                taken_fault(one, path=f"{document.paths[kind_of(one), one.key]}.{FIELD}")
+                for one, its in zip(part, taken, strict=True)
+                if its
+            ]
+        if faults:
+            message = f"{faults[0].field}: {faults[0].message}"
+            raise CallError(Refusal.CONFLICT, faults[0].code, message, faults=faults)
 
     async def export(self, principal: Principal) -> dict[str, object]:
         """Return the document of all domains that `principal` rules over, without secrets."""
@@ -184,23 +213,31 @@ class Provision:
     async def _write(self, plan: _Plan) -> int:
         """Write the plan kind by kind and return the last sequence."""
         last = 0
+        leaving = plan.leaving()
         for kind in WRITE_ORDER:
             puts = [one for one in plan.puts if kind_of(one[0]) == kind]
             for part in _parts(puts):
-                last = max(last, *await asyncio.gather(*(self._put(record, only_new=new) for record, new in part)))
+                last = max(
+                    last, *await asyncio.gather(*(self._put(record, before, leaving) for record, before in part))
+                )
         for kind in reversed(WRITE_ORDER):
-            keys = [key for its_kind, key in plan.deletes if its_kind == kind]
-            for some in _parts(keys):
-                deletes = (delete_with_credential(self._store, self._bus, kind, key) for key in some)
-                last = max(last, *await asyncio.gather(*deletes))
+            gone = [one for one in plan.deletes if kind_of(one) == kind]
+            for some in _parts(gone):
+                last = max(last, *await asyncio.gather(*map(self._delete, some)))
         return last
 
-    async def _put(self, record: Record, *, only_new: bool) -> int:
+    async def _delete(self, record: Record) -> int:
+        sequence = await delete_with_credential(self._store, self._bus, kind_of(record), record.key)
+        await self._logins.freed(record)
+        return sequence
+
+    async def _put(self, record: Record, before: Record | None, leaving: Collection[Key]) -> int:
         resource = RESOURCES.get(kind_of(record))
         if resource is not None:
-            record = stamped(resource, record, self._clock.now(), before=None if only_new else record)
+            record = stamped(resource, record, self._clock.now(), before=None if before is None else record)
         try:
-            return await self._bus.put_record(record, only_new=only_new)
+            async with self._logins.kept(record, before=before, leaving=leaving):
+                return await self._bus.put_record(record, only_new=before is None)
         except Conflict as conflict:
             message = f"{kind_of(record)} {_named(record)} was just created by somebody else; apply again"
             raise CallError(Refusal.CONFLICT, "directory-changed", message) from conflict

@@ -27,7 +27,7 @@ from ringbridge.model import login_password
 from ringbridge.model.access import ANY
 from ringbridge.model.device_password import PASSWORD, with_password
 from ringbridge.model.dial_rules import CAPTURED, OWN_DOMAIN, connection_of
-from ringbridge.model.directory import Device, DialRule, Domain, Key, PhoneNumber, Record, kind_of
+from ringbridge.model.directory import Device, DialRule, Domain, Key, PhoneNumber, Record, User, kind_of
 from ringbridge.model.document_fields import KeyFields, read_record, read_resource
 from ringbridge.model.errors import Fault, invalid
 from ringbridge.model.resources import (
@@ -40,7 +40,7 @@ from ringbridge.model.resources import (
     USER,
     Resource,
 )
-from ringbridge.model.wire import json_type
+from ringbridge.model.wire import json_type, shown
 
 LISTS = ("users", "phonenumbers", "dialrules", "connections", "api-keys")
 USER_LISTS = ("devices", "answerrules", "api-keys")
@@ -180,12 +180,18 @@ class _Reader:
         self.read_keys(raw, path, domain=domain, user=name)
 
     def check_references(self) -> None:
-        """Name what points at nothing: owners of numbers, connections of dial rules."""
+        """Name what points at nothing (owners of numbers, connections of dial rules), and logins of two users."""
+        logins: dict[str, str] = {}
         for (kind, key), record in self.records.items():
             path = self.paths[kind, key]
             match record:
                 case PhoneNumber(domain=domain, user=user) if user and ("user", (domain, user)) not in self.records:
                     self.faults.append(Fault(f"{path}.user", "unknown-user", "no such user in this domain", found=user))
+                case User(login_username=login) if login:
+                    first = logins.setdefault(login.lower(), path)
+                    if first != path:
+                        message = f"is there twice; first at {first}"
+                        self.faults.append(Fault(f"{path}.login-username", "twice", message, found=shown(login)))
                 case DialRule() if _connects(record):
                     name = connection_of(record.dial_rule_application, record.dial_rule_parameter)
                     if ("connection", (record.domain, name)) not in self.records:

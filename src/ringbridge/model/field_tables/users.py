@@ -27,7 +27,12 @@ USER_FIELDS: Final = (
     ),
     Field("name-first-name", required=True, always=True, description="First name.", is_searched=True, example="Ada"),
     Field("name-last-name", required=True, always=True, description="Last name.", is_searched=True, example="Lovelace"),
-    Field("login-username", description="What the user logs in as; empty: user@domain.", is_searched=True),
+    Field(
+        "login-username",
+        description="What the user logs in as beside user@domain: in any case, and nobody else's in the installation.",
+        plain=str.strip,
+        is_searched=True,
+    ),
     Field(
         login_password.FIELD,
         role=Role.SEALED,
