@@ -12,7 +12,7 @@ from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
 from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.nats_bus_subjects import Stream, call_stream, sequence_of, stream_of
 from ringbridge.adapters.replica import Replica
-from ringbridge.adapters.store_batch import StoreBatch
+from ringbridge.adapters.store_batch import StoreBatch, TakesPart
 from ringbridge.model.call import Call, CallState
 from ringbridge.model.cdr_query import CdrQuery
 from ringbridge.model.directory import Domain, Location, User
@@ -98,6 +98,47 @@ async def test_an_ended_call_has_one_cdr_and_is_no_longer_active() -> None:
         by_leg = await node.store.call(DOMAIN, "sip-c1")
         assert by_leg is not None
         assert by_leg.call_id == "c1"
+
+
+async def test_users_who_take_part_are_noted_until_they_leave() -> None:
+    async with running(Node(MemoryHub())) as node:
+        changes: list[dict[TakesPart, bool]] = []
+        apply = node.store.apply
+
+        async def noted(batch: StoreBatch) -> None:
+            changes.append(batch.users)
+            await apply(batch)
+
+        node.store.apply = noted  # type: ignore[method-assign] # what a database would be told
+        rung = LegInvited(LegId("t1"), target("1002"), "sip-t1", b"d", at=1.0)
+        last = await node.bus.create_call(DOMAIN, CallId("c1"), [requested("c1"), rung])
+        assert await node.replica.wait_calls(last, timeout_s=1)
+        last = await node.bus.append_call(DOMAIN, CallId("c1"), [CallClaimed(NODE, 1, at=1.0)], after=last)
+        assert await node.replica.wait_calls(last, timeout_s=1)
+        last = await node.bus.append_call(DOMAIN, CallId("c1"), [CallEnded(DELETED, "system", at=2.0)], after=last)
+        assert await node.replica.wait_calls(last, timeout_s=1)
+    who = TakesPart(DOMAIN, "1002", CallId("c1"))
+    assert [one for one in changes if one] == [{who: True}, {who: False}]
+
+
+async def test_users_of_calls_that_go_on_are_noted_again_at_a_start() -> None:
+    """A store that an earlier version has written knows nothing of them."""
+    hub = MemoryHub()
+    async with running(Node(hub)) as node:
+        rung = LegInvited(LegId("t1"), target("1002"), "sip-t1", b"d", at=1.0)
+        last = await node.bus.create_call(DOMAIN, CallId("c1"), [requested("c1"), rung])
+        assert await node.replica.wait_calls(last, timeout_s=1)
+        store = node.store
+    changes: list[dict[TakesPart, bool]] = []
+    apply = store.apply
+
+    async def noted(batch: StoreBatch) -> None:
+        changes.append(batch.users)
+        await apply(batch)
+
+    store.apply = noted  # type: ignore[method-assign] # what a database would be told
+    async with running(Node(hub, store)):
+        assert changes[0] == {TakesPart(DOMAIN, "1002", CallId("c1")): True}
 
 
 async def test_many_messages_of_one_call_become_few_commits() -> None:

@@ -19,6 +19,7 @@ from ringbridge.adapters.store_batch import (
     RecordChange,
     ReplicaStore,
     StoreBatch,
+    TakesPart,
 )
 from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.calls.ports import CallPage, Store
@@ -38,7 +39,7 @@ from ringbridge.model.directory import (
     User,
     kind_of,
 )
-from ringbridge.model.events import CallBarred, CallClaimed, CallEnded, CallEvent, LegInvited
+from ringbridge.model.events import CallBarred, CallClaimed, CallEnded, CallEvent, LegInvited, LegReleased
 from ringbridge.model.ids import CallId, DomainName, LegId, NodeId, SessionId, UserName
 from ringbridge.model.release import DELETED
 from tests.adapters.bus_calls import DOMAIN, TestClock, requested, target
@@ -322,6 +323,26 @@ async def test_active_calls_are_paged_oldest_first(store: ReplicaStore) -> None:
     assert len(await store.live_calls()) == 5
 
 
+async def test_a_user_s_calls_are_those_made_and_those_taken_part_in(store: ReplicaStore) -> None:
+    rung = [LegInvited(LegId(f"t{number}"), target("1002"), f"sip-t{number}", b"d", at=2.0) for number in (1, 2)]
+    made = call_of("made", user="1002", at=2.0)
+    calls = [call_of("rung", *rung, at=3.0), made, call_of("asked", at=1.0), call_of("first", rung[0], at=1.5)]
+    users = {TakesPart(DOMAIN, "1002", CallId(name)): True for name in ("rung", "first")}
+    await store.apply(StoreBatch(calls=calls, users=users))
+    page = await store.active_calls(domain=DOMAIN, user="1002")
+    assert ([call.call_id for call in page.calls], page.total) == (["first", "made", "rung"], 3)
+    page = await store.active_calls(domain=DOMAIN, user="1002", start=2, limit=1)
+    assert ([call.call_id for call in page.calls], page.total) == (["made"], 3)
+    assert await store.count_active(domain=DOMAIN, user="1002") == 3
+    assert await store.count_active(domain=OTHER, user="1002") == 0
+    assert await store.count_active(domain=DOMAIN) == 4, "a call of two users is one"
+    assert await store.active_by_user(DOMAIN) == {"1001": 3, "1002": 3}
+    left = call_of("rung", *rung, *(LegReleased(one.leg_id, DELETED, at=4.0) for one in rung), at=3.0)
+    await store.apply(StoreBatch(calls=[left], users={TakesPart(DOMAIN, "1002", CallId("rung")): False}))
+    page = await store.active_calls(domain=DOMAIN, user="1002")
+    assert ([call.call_id for call in page.calls], page.total) == (["first", "made"], 2)
+
+
 async def test_active_calls_of_several_domains_or_of_all(store: ReplicaStore) -> None:
     calls = [call_of(f"c{number}", at=float(number)) for number in (2, 1)]
     calls += [call_of("d", domain=OTHER, at=10.0), ended_call("over")]
@@ -376,10 +397,12 @@ async def test_a_dropped_stream_takes_only_its_own(store: ReplicaStore) -> None:
     await store.apply(put(User(DOMAIN, "1001")))
     assert await store.user(DOMAIN, "1001") is not None
     await store.apply(StoreBatch(calls=[call_of("c1")], offsets={Stream.CALLS7: Offset("a", 5)}))
+    await store.apply(StoreBatch(users={TakesPart(DOMAIN, "1002", CallId("c1")): True}))
     await store.apply(
         StoreBatch(dropped=[Stream.CALLS7], calls=[call_of("c2")], offsets={Stream.CALLS7: Offset("b", 1)})
     )
     assert [call.call_id for call in (await store.active_calls()).calls] == ["c2"]
+    assert await store.count_active(domain=DOMAIN, user="1002") == 0
     assert await store.offset(Stream.CALLS7) == Offset("b", 1)
     assert await store.user(DOMAIN, "1001") is not None
     await store.apply(StoreBatch(dropped=[Stream.DIRECTORY, Stream.LOCATIONS]))

@@ -95,8 +95,8 @@ async def test_an_unknown_call_is_404(client: httpx.AsyncClient, verb: str) -> N
 
 async def test_another_users_call_is_404(world: World, client: httpx.AsyncClient, phones: MemoryPhones) -> None:
     await connected(world, client)
-    async with world.client(world.other_user_key) as other:
-        answer = await other.patch(f"{CALLS.replace('1001', '1002')}/click-1/hold")
+    async with world.client(world.add_key("demo", "1003", "Basic User")) as other:
+        answer = await other.patch(f"{CALLS.replace('1001', '1003')}/click-1/hold")
         assert answer.status_code == 404
         assert (await other.patch(f"{ONE}/hold")).status_code == 403
     assert all(phone.offers == [] for phone in phones.busy())

@@ -265,10 +265,21 @@ async def test_another_users_call_is_404_and_goes_on() -> None:
         await until(lambda: on_bus(hub).state is CallState.CONNECTED)
         for call in (None, await known(hub)):
             with pytest.raises(CallError) as refused:
-                await end(node.bus, call, user="1002")
+                await end(node.bus, call, user="1003")
             assert refused.value.refusal is Refusal.NOT_FOUND
         await settled()
         assert on_bus(hub).state is CallState.CONNECTED
+
+
+async def test_whoever_is_called_ends_it_too() -> None:
+    phones: MemoryPhones = new_phones()
+    hub = MemoryHub()
+    async with running(phones, hub) as node:
+        await node.place(requested())
+        await until(lambda: on_bus(hub).state is CallState.CONNECTED)
+        await end(node.bus, None, user="1002")
+        await until(lambda: on_bus(hub).is_over)
+        assert phones.busy() == []
 
 
 async def test_delete_without_the_bus_is_503() -> None:

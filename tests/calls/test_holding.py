@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from ringbridge.calls.actions import Arrange
+from ringbridge.calls.commands import HoldWish
 from ringbridge.calls.holding import asking_leg
 from ringbridge.calls.ports import Arranged, Updated
 from ringbridge.model.call import Call, CallState
@@ -19,7 +20,7 @@ from ringbridge.model.ladder import ladder
 from ringbridge.model.orders import MOST_ORDERS, OrderKind
 from ringbridge.model.release import ReleaseCause, Result, of_sip_status
 from tests.calls.bench import Bench
-from tests.calls.samples import O1, T1, requested
+from tests.calls.samples import O1, O2, T1, T2, USER, requested
 
 CALL = "c1"
 
@@ -214,7 +215,29 @@ def test_glare_without_end_is_a_refusal() -> None:
 
 
 def test_who_asks_is_the_first_leg_unless_the_second_alone_is_the_users() -> None:
-    assert asking_leg(joined().stored, CALL) == O1
+    assert asking_leg(joined().stored, CALL, USER) == O1
     event = requested(origination=("1002",), termination=("1001",))
     event = replace(event, plan=replace(event.plan, origination_user="1002"))
-    assert asking_leg(Bench(event).start().answer(O1).answer(T1).stored, CALL) == T1
+    assert asking_leg(Bench(event).start().answer(O1).answer(T1).stored, CALL, USER) == T1
+
+
+def test_whoever_was_called_asks_for_themselves_alone() -> None:
+    bench = joined()
+    assert asking_leg(bench.stored, CALL, "1002") == T1
+    assert asking_leg(bench.stored, "sip-t1", "1002") == T1
+    for user, name, code in (("1002", "sip-o1", "not-your-leg"), ("1009", CALL, "party-left")):
+        with pytest.raises(CallError) as refused:
+            asking_leg(bench.stored, name, user)
+        assert refused.value.code == code
+    assert asking_leg(bench.stored, "sip-t1", USER) == T1, "its maker rules over both legs"
+    bench.perform(bench.controller.order(HoldWish(CALL, True, "key 2", "1002"), bench.now))
+    bench.begin_orders()
+    assert bench.offers == [(O1, Flow.MUSIC)]
+
+
+def test_a_maker_who_was_transferred_back_asks_for_their_own_phone() -> None:
+    bench = joined().transfer(O1, "1003").answer(O2)
+    assert asking_leg(bench.stored, CALL, USER) == O2, "who has taken their place"
+    assert asking_leg(bench.stored, CALL, "1003") == O2
+    bench.transfer(T1, "1001").answer(T2)
+    assert asking_leg(bench.stored, CALL, USER) == T2

@@ -77,10 +77,11 @@ async def test_whom_a_user_may_not_call_they_may_not_transfer_to() -> None:
     event = requested()
     remaining = Leg(T1, event.plan.termination[0], "sip-1", b"", START)
     with pytest.raises(CallError) as refused:
-        await tenant.placer.plan_transfer(requested_call(event), "4531234567", remaining)
+        await tenant.placer.plan_transfer(requested_call(event), "1001", "4531234567", remaining)
     assert (refused.value.refusal, refused.value.code) == (Refusal.FORBIDDEN, "dial-policy")
     put_user(tenant)
-    assert (await tenant.placer.plan_transfer(requested_call(event), "4531234567", remaining)).dialled == "4531234567"
+    plan = await tenant.placer.plan_transfer(requested_call(event), "1001", "4531234567", remaining)
+    assert plan.dialled == "4531234567"
 
 
 async def test_verified_numbers_may_be_shown() -> None:

@@ -208,13 +208,20 @@ def test_states_that_allow_no_transfer() -> None:
     assert refusal(joined().transfer(O1, "1003").answer(NEW)) == "party-left"
 
 
-def test_the_user_of_the_call_has_left_it_after_a_transfer() -> None:
+@pytest.mark.parametrize("name", ["c1", "sip-o2"])
+def test_whoever_came_holds_by_its_own_name_and_by_that_of_the_call(name: str) -> None:
+    """The maker of a call who has transferred it still says what becomes of it, for their side of it."""
+    bench = joined().transfer(O1, "1003").answer(NEW)
+    bench.hold(name).take_offer(T1).take_offer(NEW)
+    assert state(bench) is CallState.HELD
+    assert (leg(bench, T1).flow, leg(bench, NEW).flow) == (Flow.MUSIC, Flow.SILENT)
+
+
+def test_who_left_by_their_leg_s_own_name_asks_for_nothing_more() -> None:
     bench = joined().transfer(O1, "1003").answer(NEW)
     with pytest.raises(CallError) as refused:
-        bench.hold("c1")
+        bench.hold("sip-o1")
     assert refused.value.code == "party-left"
-    bench.hold("sip-o2").take_offer(T1).take_offer(NEW)
-    assert state(bench) is CallState.HELD, "the target holds by its own name"
 
 
 def test_a_call_may_be_transferred_again_by_who_is_in_it() -> None:

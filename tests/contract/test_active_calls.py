@@ -30,6 +30,21 @@ def test_lists_of_active_calls(phones: Tenant, connected: str, at: str) -> None:
     assert [fault for call in listed for fault in faults_of("ActiveCall", call)] == []
 
 
+def test_a_user_s_calls_are_also_those_that_they_are_called_in(phones: Tenant, connected: str) -> None:
+    """“… of a user”: whoever makes it or is called"""
+    for user in ("1000", "1001"):
+        listed = answered(phones.api.get(phones.calls(user)), 200)
+        assert connected in [call["call-id"] for call in listed]
+        assert answered(phones.api.get(f"{phones.calls(user)}/count"), 200)["total"] == len(listed)
+        assert phones.read(connected, user)["call-id"] == connected
+    assert connected not in [call["call-id"] for call in answered(phones.api.get(phones.calls("1002")), 200)]
+
+
+def test_whoever_is_called_ends_it_too(phones: Tenant, connected: str) -> None:
+    """“`DELETE …/calls/{call-id}`: end it”"""
+    assert phones.end(connected, "1001")["call-state"] == "ended"
+
+
 def test_one(phones: Tenant, connected: str) -> None:
     """“`GET /domains/{domain}/users/{user}/calls/{call-id}`: one”"""
     assert phones.read(connected)["call-id"] == connected

@@ -30,6 +30,7 @@ from ringbridge.model.directory import (
 from ringbridge.model.errors import StoreUnavailable
 from ringbridge.model.ids import CallId, DomainName, NodeId, SessionId
 from ringbridge.model.resources import terms_of
+from ringbridge.model.taking_part import users_in
 
 
 class MemoryStore:
@@ -241,11 +242,13 @@ class MemoryStore:
 
     def _active(self, domain: str | None, user: str | None) -> Iterable[Call]:
         for call in self._calls.values():
-            if not call.is_over and domain in (None, call.domain) and user in (None, call.user):
+            if call.is_over or domain not in (None, call.domain):
+                continue
+            if user in (None, call.user) or user in users_in(call):
                 yield call
 
     async def active_by_user(self, domain: str) -> dict[str, int]:
-        return dict(Counter(call.user for call in self._active(domain, None)))
+        return dict(Counter(user for call in self._active(domain, None) for user in (call.user, *users_in(call))))
 
     async def owned_calls(self, node: NodeId) -> list[Call]:
         return [call for call in self._calls.values() if not call.is_over and call.owner == node]

@@ -41,6 +41,7 @@ from ringbridge.adapters.store_batch import (
     RecordChange,
     ReplicaStore,
     StoreBatch,
+    TakesPart,
 )
 from ringbridge.calls.ports import Clock
 from ringbridge.model.call import Call, fold
@@ -48,6 +49,7 @@ from ringbridge.model.cdr import cdr_of
 from ringbridge.model.directory import Location, Record
 from ringbridge.model.errors import StoreUnavailable
 from ringbridge.model.events import CallRequested, LegInvited, decode
+from ringbridge.model.taking_part import users_in
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +67,12 @@ _record_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 _location_decoder = msgspec.json.Decoder(Location)
 
 T = TypeVar("T")
+
+
+def _users_changed(before: Call | None, after: Call) -> dict[TakesPart, bool]:
+    """Return who takes part in a call since (true), and who no longer."""
+    was, now = users_in(before) if before else frozenset(), users_in(after)
+    return {TakesPart(after.domain, user, after.call_id): user in now for user in was ^ now}
 
 
 def _follow(listeners: list[T], listener: T) -> Callable[[], None]:
@@ -107,8 +115,12 @@ class Replica:
         """Read from the store how far each stream is applied, and the calls that are not over."""
         for stream in REPLICATED:
             self._cursors[stream] = Cursor(stream, await self._store.offset(stream), self._wake.set)
+        users: dict[TakesPart, bool] = {}
         for call in await self._store.live_calls():
             self._live[call_tree(call.domain, call.call_id)] = call
+            users |= _users_changed(None, call)
+        if users:  # an earlier version may not have noted them
+            await self._apply(StoreBatch(users=users))
 
     async def run(self) -> None:
         """Follow the bus until cancelled."""
@@ -294,6 +306,7 @@ class Replica:
             if after is None:
                 continue
             changed[tree] = self._live[tree] = after
+            batch.users |= _users_changed(call, after)
             if call is not None and call.session_id != after.session_id:
                 batch.replaced.append(after)
             batch.leg_names += [

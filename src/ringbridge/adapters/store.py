@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Engine, Select, bindparam, func, select
+from sqlalchemy import Engine, Select, bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from ringbridge.adapters.kept_plans import KeptPlans
+from ringbridge.adapters.store_active import ActiveCalls
 from ringbridge.adapters.store_batch import Offset, PurgeBounds, StoreBatch
 from ringbridge.adapters.store_cdr_rows import cdr_of_body
 from ringbridge.adapters.store_cdrs import read_page, read_totals
@@ -70,6 +71,7 @@ class SqlStore:
         self._kept: dict[Hashable, Any] = {}
         self._missing: set[tuple[str, tuple[str, ...]]] = set()
         self._plans = KeptPlans()
+        self._active = ActiveCalls(self._link)
         its = bindparam
         look = self._lookup
         self._record = look(select(records.c.body), records, "kind", "key")
@@ -86,9 +88,6 @@ class SqlStore:
         )
         named = named.where(call_names.c.domain == its("domain"), call_names.c.name == its("name"))
         self._by_leg = Lookup(self._link, named, "domain", "name")
-        active = select(func.count()).select_from(calls).where(~calls.c.is_over)
-        of_user = active.where(calls.c.domain == its("domain"), calls.c.user == its("user"))
-        self._active_of_user = Lookup(self._link, of_user, "domain", "user")
 
     @classmethod
     def open(cls, path: Path, clock: Clock) -> SqlStore:
@@ -284,44 +283,19 @@ class SqlStore:
     async def active_calls(
         self, *, domain: str | None = None, user: str | None = None, start: int = 1, limit: int = 100
     ) -> CallPage:
-        found = self._link.all(
-            _narrowed(select(calls.c.body).where(~calls.c.is_over), calls, domain, user)
-            .order_by(calls.c.started_at, calls.c.sequence)
-            .limit(limit)
-            .offset(max(start, 1) - 1)
-        )
-        page = [_call_decoder.decode(row.body) for row in found]
-        return CallPage(page, await self.count_active(domain=domain, user=user))
+        return self._active.page(domain=domain, user=user, start=start, limit=limit)
 
     async def active_calls_of(self, domains: Sequence[str] | None, *, start: int = 1, limit: int = 100) -> CallPage:
-        active = ~calls.c.is_over if domains is None else ~calls.c.is_over & calls.c.domain.in_(domains)
-        total = int(self._link.all(select(func.count()).select_from(calls).where(active))[0][0])
-        if not limit:
-            return CallPage([], total)
-        found = self._link.all(
-            select(calls.c.body)
-            .where(active)
-            .order_by(calls.c.started_at, calls.c.sequence)
-            .limit(limit)
-            .offset(max(start, 1) - 1)
-        )
-        return CallPage([_call_decoder.decode(row.body) for row in found], total)
+        return self._active.page_of(domains, start=start, limit=limit)
 
     async def count_active(self, *, domain: str | None = None, user: str | None = None) -> int:
-        if domain is not None and user is not None:
-            return int(self._active_of_user.rows(domain, user)[0][0])
-        count = select(func.count()).select_from(calls).where(~calls.c.is_over)
-        return int(self._link.all(_narrowed(count, calls, domain, user))[0][0])
+        return self._active.count(domain=domain, user=user)
 
     async def active_by_user(self, domain: str) -> dict[str, int]:
-        found = self._link.all(
-            select(calls.c.user, func.count()).where(~calls.c.is_over, calls.c.domain == domain).group_by(calls.c.user)
-        )
-        return {row[0]: int(row[1]) for row in found}
+        return self._active.by_user(domain)
 
     async def owned_calls(self, node: NodeId) -> list[Call]:
-        found = self._link.all(select(calls.c.body).where(~calls.c.is_over, calls.c.owner == node))
-        return [_call_decoder.decode(row.body) for row in found]
+        return self._active.owned(node)
 
     async def cdr(self, domain: DomainName, session_id: SessionId) -> Cdr | None:
         row = self._link.first(select(cdrs.c.body).where(cdrs.c.id == session_id, cdrs.c.domain == domain))
@@ -336,11 +310,3 @@ class SqlStore:
 
 def _first_call(rows: list[Any]) -> Call | None:
     return _call_decoder.decode(rows[0][0]) if rows else None
-
-
-def _narrowed(statement: Select[Any], table: Any, domain: str | None, user: str | None) -> Select[Any]:
-    if domain is not None:
-        statement = statement.where(table.c.domain == domain)
-    if user is not None:
-        statement = statement.where(table.c.user == user)
-    return statement

@@ -46,15 +46,25 @@ class LegName(msgspec.Struct, frozen=True):
     call_id: CallId
 
 
+class TakesPart(msgspec.Struct, frozen=True):
+    """A user who takes part in a call that somebody else made (`model.taking_part.users_in`)."""
+
+    domain: DomainName
+    user: str
+    call_id: CallId
+
+
 class StoreBatch(msgspec.Struct):
     """Changes that are stored together with the offsets that they bring the store to.
 
     A stream in `dropped` was made again: everything that came from it goes before anything is written.
-    `leg_names` are those of legs that are new in `calls`; `replaced` are calls that began anew behind a bar.
+    `leg_names` are those of legs that are new in `calls`; `users` says who takes part in one since, or no longer;
+    `replaced` are calls that began anew behind a bar.
     """
 
     calls: list[Call] = []
     leg_names: list[LegName] = []
+    users: dict[TakesPart, bool] = {}
     replaced: list[Call] = []
     cdrs: list[Cdr] = []
     records: list[RecordChange] = []

@@ -110,6 +110,16 @@ call_names = Table(
     Index("call_names_of", "domain", "call_id"),
 )
 
+call_users = Table(
+    "call_users",  # who takes part in a call that goes on and that somebody else made: few, and gone when it ends
+    metadata,
+    Column("domain", Text),
+    Column("user", Text),
+    Column("call_id", Text),
+    PrimaryKeyConstraint("domain", "user", "call_id"),
+    sqlite_with_rowid=False,
+)
+
 # Every way of listing CDRs has an index in the list's own order that holds all that a list or a sum reads of it, so
 # that a page deep down and a count of millions touch no row (contract §6; `ringbridge bench cdrs`).
 _LISTED = ("started_at", "id", "direction", "seconds")

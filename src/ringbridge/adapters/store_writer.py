@@ -14,11 +14,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, SHARDS, Stream
-from ringbridge.adapters.store_batch import LegName, LocationChange, StoreBatch
+from ringbridge.adapters.store_batch import LegName, LocationChange, StoreBatch, TakesPart
 from ringbridge.adapters.store_cdr_rows import cdr_row, party_rows
 from ringbridge.adapters.store_records import RecordWriter
 from ringbridge.adapters.store_records import drop as drop_records
-from ringbridge.adapters.store_schema import call_names, calls, cdr_parties, cdrs, locations, offsets
+from ringbridge.adapters.store_schema import call_names, call_users, calls, cdr_parties, cdrs, locations, offsets
 from ringbridge.model.call import Call
 from ringbridge.model.errors import StoreUnavailable
 
@@ -51,6 +51,10 @@ def _delete_by(table: Table, *names: str) -> Delete:
 
 _DELETE_LOCATION = _delete_by(locations, "domain", "device", "contact_digest")
 _DELETE_CALL = _delete_by(calls, "domain", "call_id")
+_DELETE_USER = _delete_by(call_users, "domain", "user", "call_id")
+_CALL_OF_USER = select(calls.c.domain).where(
+    calls.c.domain == call_users.c.domain, calls.c.call_id == call_users.c.call_id
+)
 _NAMED_CALL = select(calls.c.domain).where(
     calls.c.domain == call_names.c.domain, calls.c.call_id == call_names.c.call_id
 )
@@ -71,6 +75,7 @@ class StoreWriter:
         self._put_live_call = _upsert(dialect, calls, ("owner", "state", "sequence", "body"))
         self._put_ended_call = _upsert(dialect, calls, ("owner", "state", "is_over", "ended_at", "sequence", "body"))
         self._put_name = _upsert(dialect, call_names, ())
+        self._put_user = _upsert(dialect, call_users, ())
         self._put_cdr = _upsert(dialect, cdrs)
         self._put_party = _upsert(dialect, cdr_parties)
 
@@ -142,6 +147,8 @@ class StoreWriter:
             (self._put_live_call, [_call_row(call) for call in batch.calls if not call.is_over]),
             (self._put_ended_call, [_call_row(call) for call in batch.calls if call.is_over]),
             (self._put_name, [_name_row(name) for name in batch.leg_names]),
+            (_DELETE_USER, [_user_row(one, "its_") for one, is_in in batch.users.items() if not is_in]),
+            (self._put_user, [_user_row(one) for one, is_in in batch.users.items() if is_in]),
             (self._put_cdr, [cdr_row(cdr) for cdr in batch.cdrs]),
             (self._put_party, [row for cdr in batch.cdrs for row in party_rows(cdr)]),
             (
@@ -162,6 +169,7 @@ def _drop(connection: Connection, stream: str) -> None:
         shard = CALL_STREAMS.index(Stream(stream))
         connection.execute(delete(calls).where(calls.c.sequence % SHARDS == shard))
         connection.execute(delete(call_names).where(~_NAMED_CALL.exists()))
+        connection.execute(delete(call_users).where(~_CALL_OF_USER.exists()))
     elif stream == Stream.DIRECTORY:
         drop_records(connection)
     else:
@@ -210,3 +218,7 @@ def _call_row(call: Call) -> Row:
 
 def _name_row(name: LegName) -> Row:
     return {"domain": name.domain, "name": name.sip_call_id, "call_id": name.call_id}
+
+
+def _user_row(one: TakesPart, prefix: str = "") -> Row:
+    return {f"{prefix}domain": one.domain, f"{prefix}user": one.user, f"{prefix}call_id": one.call_id}

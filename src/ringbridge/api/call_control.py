@@ -17,13 +17,15 @@ from ringbridge.model.wire_orders import CallOrderBody, read_action, read_transf
 ONE_CALL = USER_CALLS + "/{call-id}"
 ACCEPTED_EXAMPLE = {"code": 202, "message": "Accepted", "call-id": "b7f9c2d4-click-1"}
 ON_BEHALF = (
-    " Asked for on behalf of the call's user; where the path names a leg by its SIP Call-ID, on behalf of that leg's "
-    "party."
+    " Asked for on behalf of the user of the path; where the path names a leg by its SIP Call-ID, on behalf of that "
+    "leg's party, which has to be their own unless they made the call. Whoever made a call and has left it by a "
+    "transfer asks on behalf of who has taken their place."
 )
 OUTCOME = (
     " 202: the order is stored, and survives a crash of the engine; what comes of it shows in `call-order`, in "
     "`call-state` and in the ladder. 409: the state does not allow it (`call-not-connected`, `call-ended`, "
-    "`party-left`), or an earlier order is still being carried out (`order-under-way`); nothing was done."
+    "`party-left`: whoever asks is not in the call any more), or an earlier order is still being carried out "
+    "(`order-under-way`); nothing was done."
 )
 HOLD = (
     "Puts the other party on hold: it hears music from the relay and is not heard (a re-INVITE offers `sendonly`), and "
@@ -34,7 +36,7 @@ UNHOLD = (
     "`held-at-phone` where a phone holds by itself."
 )
 TRANSFER = (
-    "Blind transfer: rings `call-term-user`, by the dial rules and permissions of the call's user. Until it answers, "
+    "Blind transfer: rings `call-term-user`, by the dial rules and permissions of the path's user. Until it answers, "
     "the parties stay connected, the other one hears it ring, and the one that transfers may hang up. When it answers "
     "it takes the place of the one that transfers, whose leg is released. If nobody answers, the call goes on as it "
     "was, on hold too if it was; it ends only if the one that transfers has hung up meanwhile. The new party is shown "
@@ -89,14 +91,14 @@ class ControlHandlers:
     async def _do(self, request: Request, body: CallOrderBody) -> Answer:
         if body.action == "end":
             return await self._calls.end(request)
-        call = await self._calls.readable(request)
+        call = await self._calls.controllable(request)
         name, by = request.params["call_id"], f"key {request.principal.key_id}"
         match body.action:
             case "hold" | "unhold":
-                await self._control.hold(call, name, on=body.action == "hold", by=by)
+                await self._control.hold(call, name, user=request.user, on=body.action == "hold", by=by)
             case "transfer":
-                plan = partial(self._parts.placer.plan_transfer, call, body.term_user)
-                await self._control.transfer(call, name, plan=plan, by=by)
+                plan = partial(self._parts.placer.plan_transfer, call, request.user, body.term_user)
+                await self._control.transfer(call, name, user=request.user, plan=plan, by=by)
             case "reject":
                 await self._control.reject(call, by=by)
             case _:

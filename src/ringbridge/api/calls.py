@@ -17,9 +17,10 @@ from ringbridge.api.ruled import ruled_domains
 from ringbridge.api.schemas import CALL_REQUEST_SCHEMA, PAGE_QUERY, QUERY_CALL_ID, QUERY_DRY_RUN
 from ringbridge.calls.place import Placed
 from ringbridge.model import names
-from ringbridge.model.call import Call, CallState
+from ringbridge.model.call import Call
 from ringbridge.model.errors import CallError, Refusal
 from ringbridge.model.ids import DomainName
+from ringbridge.model.taking_part import is_of, is_theirs, is_up, users_in
 from ringbridge.model.wire import CallOrder, read_call_order, shown
 
 USER_CALLS = "/ns-api/v2/domains/{domain}/users/{user}/calls"
@@ -101,7 +102,7 @@ class CallHandlers:
         return json_answer(Count(await self._store.count_active(domain=request.domain)))
 
     async def list_of_user(self, request: Request) -> Answer:
-        """List the active calls that a user made."""
+        """List the active calls that a user made or takes part in."""
         await self._known_user(request)
         page = request.page()
         found = await self._store.active_calls(
@@ -110,7 +111,7 @@ class CallHandlers:
         return page_answer([call_view(call) for call in found.calls], page=page, path=request.path, total=found.total)
 
     async def count_of_user(self, request: Request) -> Answer:
-        """Count the active calls that a user made."""
+        """Count the active calls that a user made or takes part in."""
         await self._known_user(request)
         return json_answer(Count(await self._store.count_active(domain=request.domain, user=request.user)))
 
@@ -132,13 +133,16 @@ class CallHandlers:
             await self._known_user(request)
             if not names.CALL_ID.fullmatch(name):
                 raise no_such_call(name)
-        await self._parts.control.end(
-            call, domain=request.domain, user=request.user, name=name, by=f"key {request.principal.key_id}"
-        )
+        by = f"key {request.principal.key_id}"
+        if call is not None and _only_rings(call, request.user):
+            await self._parts.control.reject(call, by=by)
+        else:
+            _check_in(call, request.user)
+            await self._parts.control.end(call, domain=request.domain, user=request.user, name=name, by=by)
         return accepted(call.call_id if call is not None else name)
 
     async def readable(self, request: Request) -> Call:
-        """Return the user's call that the path names.
+        """Return the call that the path names, which the user made or has taken part in.
 
         Raises:
             CallError: there is none, or it ended more than a day ago; it was accepted, and the local copy is late.
@@ -147,10 +151,23 @@ class CallHandlers:
         if not names.CALL_NAME.fullmatch(name):
             raise no_such_call(name)
         call = await self._accepted.call(DomainName(request.domain), name, user=request.user)
-        if call is None or call.user != request.user or call.state is CallState.BARRED:
+        if call is None or not is_of(call, request.user):
             raise no_such_call(name)
         if call.ended_at and call.ended_at + READABLE_S < self._parts.clock.now():
             raise no_such_call(name)
+        return call
+
+    async def controllable(self, request: Request) -> Call:
+        """Return the call that the path names, which the user made or takes part in now.
+
+        Raises:
+            CallError: as `readable`; or they have left it, or the path names another party's leg of it.
+        """
+        call = await self.readable(request)
+        _check_in(call, request.user)
+        named = next((leg for leg in call.legs if leg.sip_call_id == request.params["call_id"]), None)
+        if named is not None and request.user != call.user and not is_theirs(call, named, request.user):
+            raise CallError(Refusal.FORBIDDEN, "not-your-leg", "the path names the leg of another party")
         return call
 
     async def _known_domain(self, request: Request) -> None:
@@ -160,6 +177,22 @@ class CallHandlers:
     async def _known_user(self, request: Request) -> None:
         if await self._store.user(request.domain, request.user) is None:
             raise CallError(Refusal.NOT_FOUND, "no-such-user", f"no user {request.user} in domain {request.domain}")
+
+
+def _only_rings(call: Call, user: str) -> bool:
+    """Return whether all that `user` has of a call is a phone that rings."""
+    return user != call.user and user in users_in(call) and not is_up(call, user)
+
+
+def _check_in(call: Call | None, user: str) -> None:
+    """Let pass whoever may say what becomes of a call: its maker, and who is in it; anybody of one that is over.
+
+    Raises:
+        CallError: `user` was in it and has left.
+    """
+    if call is None or call.is_over or user == call.user or user in users_in(call) or not is_of(call, user):
+        return
+    raise CallError(Refusal.CONFLICT, "party-left", "this user was in the call and has left it")
 
 
 def _headers(order: CallOrder, placed: Placed) -> list[HeaderPair]:
@@ -247,6 +280,8 @@ def operations(handlers: CallHandlers) -> list[Operation]:
             handle=handlers.list_of_user,
             tag="Calls",
             summary="List a user's active calls",
+            description="Those that the user made, and those in which a phone of theirs rings or is up: called, or "
+            "transferred to.",
             query=PAGE_QUERY,
             replies=(many,),
         ),
@@ -289,8 +324,8 @@ def operations(handlers: CallHandlers) -> list[Operation]:
             handle=handlers.read,
             tag="Calls",
             summary="Read one call",
-            description="By the application's `call-id`, the session id, or either leg's SIP Call-ID. Ended calls stay "
-            "readable for 24 hours.",
+            description="By the application's `call-id`, the session id, or either leg's SIP Call-ID, for whoever made "
+            "it or has taken part in it. Ended calls stay readable for 24 hours.",
             replies=(one,),
             refusals=(503,),
         ),
@@ -313,8 +348,10 @@ def operations(handlers: CallHandlers) -> list[Operation]:
             handle=handlers.end,
             tag="Calls",
             summary="End a call, in any state",
-            description="Safe to repeat. An id that no call has yet answers 404 and is not dialled for 24 hours.",
+            description="For whoever made it, also once they have left it by a transfer, and for whoever is in it; "
+            "whoever is only being rung refuses it (`reject`). 409 `party-left` for whoever else was in it. Safe to "
+            "repeat. An id that no call has yet answers 404 and is not dialled for 24 hours.",
             replies=(Reply(202, "Accepted.", Accepted, {"code": 202, "message": "Accepted"}),),
-            refusals=(503,),
+            refusals=(409, 503),
         ),
     ]

@@ -25,6 +25,8 @@ class HoldWish(msgspec.Struct, frozen=True, tag="hold"):
     name: str
     on: bool
     by: str
+    user: str = ""
+    """Who says `name`; empty: the call's maker."""
 
 
 class TransferWish(msgspec.Struct, frozen=True, tag="transfer"):

@@ -18,11 +18,12 @@ from ringbridge.calls.commands import (
 )
 from ringbridge.calls.holding import asking_leg, check_up, conflict
 from ringbridge.calls.ports import Bus, Clock, NodeAway
-from ringbridge.model.call import Call, CallState, Leg, fold
+from ringbridge.model.call import Call, Leg, fold
 from ringbridge.model.errors import CallError, Conflict, Refusal
 from ringbridge.model.events import CallBarred, CallEnded, CallEvent, EndRequested, TransferPlan
 from ringbridge.model.ids import CallId, DomainName, UserName
 from ringbridge.model.release import DELETED
+from ringbridge.model.taking_part import is_of
 
 BAR_S = 86_400.0
 """How long a call-id stays barred when DELETE came before its POST (contract §3)."""
@@ -43,7 +44,7 @@ class Control:
         self._clock = clock
 
     async def end(self, call: Call | None, *, domain: str, user: str, name: str, by: str) -> None:
-        """End the call `name` of `domain`; `call` is what this node's replica knows of it. Safe to repeat.
+        """End the call `name` of `domain` for `user`; `call` is what this node's replica knows. Safe to repeat.
 
         Returns once the wish is stored. A name that no call has is barred for a day, so that a POST which is still
         on its way does not ring anybody.
@@ -55,7 +56,7 @@ class Control:
         if call is None:
             call = await self._bar(DomainName(domain), UserName(user), call_id)
         for _ in range(ATTEMPTS):
-            if call is None or call.state is CallState.BARRED or call.user != user:
+            if call is None or not is_of(call, user):
                 raise CallError(Refusal.NOT_FOUND, "no-such-call", f"no call {name} of this user")
             if call.is_over or await self._end_now(call, by):
                 return
@@ -88,7 +89,7 @@ class Control:
             return True
         return await self._send(call, EndCommand(call.domain, call.call_id, by))
 
-    async def hold(self, call: Call, name: str, *, on: bool, by: str) -> None:
+    async def hold(self, call: Call, name: str, *, user: str, on: bool, by: str) -> None:
         """Let the party that `name` stands for (`holding.asking_leg`) hold the other, or take it back. Safe to repeat.
 
         Returns once the order is stored; what the phones say to it shows in the call.
@@ -96,9 +97,9 @@ class Control:
         Raises:
             CallError: the state of the call does not allow it, or its owner cannot be reached; nothing was done.
         """
-        await self._order(call, HoldWish(name, on, by))
+        await self._order(call, HoldWish(name, on, by, user))
 
-    async def transfer(self, call: Call, name: str, *, plan: TransferPlanner, by: str) -> None:
+    async def transfer(self, call: Call, name: str, *, user: str, plan: TransferPlanner, by: str) -> None:
         """Let another party take the place of the one that `name` stands for (`holding.asking_leg`).
 
         `plan` is asked who that is, with the leg that remains, once the state is known to allow it. Returns once the
@@ -110,7 +111,7 @@ class Control:
         now = call if call.joined_at else await self._read(call.domain, call.call_id)
         if now is None or now.is_over:
             raise conflict("call-ended", "the call is over")
-        asker, other = check_up(now, asking_leg(now, name))
+        asker, other = check_up(now, asking_leg(now, name, user))
         await self._order(now, TransferWish(asker.leg_id, await plan(other), by))
 
     async def reject(self, call: Call, *, by: str) -> None:

@@ -280,7 +280,7 @@ class Controller:
             raise conflict("call-ended", "the call is over")
         match wish:
             case HoldWish():
-                leg_id = asking_leg(self.call, wish.name)
+                leg_id = asking_leg(self.call, wish.name, wish.user)
                 return order_hold(self._story, leg_id, on=wish.on, by=wish.by, now=now)
             case TransferWish():
                 return order_transfer(self._story, wish.leg_id, wish.plan, by=wish.by, now=now)

@@ -158,18 +158,18 @@ class Drafts:
         faults = [fault for fault in found if fault is not None]
         return faults + await self._spending.faults(domain, user, outside, zone_of((domain.time_zone,)))
 
-    async def transfer(self, call: Call, to: str, remaining: Leg) -> TransferPlan:
-        """Return who takes the place of whoever transfers `call` to the party `to`; `remaining` stays in it.
+    async def transfer(self, call: Call, name: str, to: str, remaining: Leg) -> TransferPlan:
+        """Return who takes the place of the user `name`, who transfers `call` to `to`; `remaining` stays in it.
 
-        Whom the call's user may not call they may not transfer to either.
+        Whom they may not call they may not transfer to either.
 
         Raises:
             CallError: refused.
         """
         domain = await self._store.domain(call.domain)
-        user = await self._store.user(call.domain, call.user)
+        user = await self._store.user(call.domain, name)
         if domain is None or user is None:
-            raise CallError(Refusal.NOT_FOUND, "no-such-user", f"no user {call.user} in domain {call.domain}")
+            raise CallError(Refusal.NOT_FOUND, "no-such-user", f"no user {name} in domain {call.domain}")
         term = await Resolver(self._store, domain, user, at=self._clock.now()).termination(to, "call")
         if isinstance(term, Fault):
             raise refusal_of([term])

@@ -24,6 +24,7 @@ from ringbridge.model.errors import CallError, Refusal
 from ringbridge.model.events import Flow, HoldOrdered, LegUpdated, OrderDone
 from ringbridge.model.ids import LegId
 from ringbridge.model.orders import Order, OrderKind
+from ringbridge.model.taking_part import is_theirs
 
 HELD = {OrderKind.HOLD: (Flow.MUSIC, Flow.SILENT), OrderKind.UNHOLD: (Flow.TALK, Flow.TALK)}
 """What the other party has in the end, and what the asker has."""
@@ -34,25 +35,49 @@ def conflict(code: str, message: str) -> CallError:
     return CallError(Refusal.CONFLICT, code, message)
 
 
-def asking_leg(call: Call, name: str) -> LegId:
-    """Return the leg whose party asks for something, told by the `name` that the call was asked for by.
+def asking_leg(call: Call, name: str, user: str) -> LegId:
+    """Return the leg whose party asks for something: `user`, who names the call by `name`.
 
-    A leg's own id stands for that leg; any other name of the call for its user, who is called first (`origination`)
-    unless the second leg alone is theirs.
+    A leg's own id stands for that leg; any other name of the call for the user's own. Of a call that they made that is
+    the first leg unless the second alone is theirs, and once they have left it, whoever has taken their place: a call
+    is its maker's to the end. Whoever else took part asks for themselves alone.
 
     Raises:
-        CallError: no phone of theirs is in the call.
+        CallError: no phone of theirs is in the call, or the leg that they name is another's.
     """
+    maker = user in ("", call.user)
     for leg in call.legs:
         if name == leg.sip_call_id:
-            return leg.leg_id
+            if maker or is_theirs(call, leg, user):
+                return leg.leg_id
+            raise conflict("not-your-leg", "the leg is another party's")
+    if not call.joined_at:
+        raise not_connected(call)
+    own = [leg for leg in call.legs if leg.answered_at and is_theirs(call, leg, user or call.user)]
+    up = next((leg for leg in own if leg.state is LegState.ANSWERED), None)
+    if not maker:
+        if not own:
+            raise conflict("party-left", "no phone of this user is in the call")
+        return (up or own[-1]).leg_id
+    begun = _begun(call)
+    if begun.state is LegState.ANSWERED:
+        return begun.leg_id
+    return (up or call.answered(begun.side) or begun).leg_id
+
+
+def _begun(call: Call) -> Leg:
+    """Return the leg with which the maker of a call that was joined began."""
     legs = [leg for leg in call.legs if leg.answered_at and not leg.transfer]
-    first = next((leg for leg in legs if leg.side is Side.ORIGINATION), None)
-    if first is None:
-        raise conflict("call-not-connected", f"the call is {call.state.value}: both parties have to be connected first")
+    first = next(leg for leg in legs if leg.side is Side.ORIGINATION)
+    second = next(leg for leg in legs if leg.side is Side.TERMINATION)
     mine = call.plan.origination_user if call.plan else ""
-    second = next((leg for leg in legs if leg.side is Side.TERMINATION and leg.target.user == call.user), None)
-    return second.leg_id if second is not None and mine not in ("", call.user) else first.leg_id
+    return second if second.target.user == call.user and mine not in ("", call.user) else first
+
+
+def not_connected(call: Call) -> CallError:
+    """Return the refusal of what needs both parties."""
+    message = f"the call is {call.state.value}: both parties have to be connected first"
+    return conflict("call-not-connected", message)
 
 
 def check_up(call: Call, leg_id: LegId) -> tuple[Leg, Leg]:
@@ -63,7 +88,7 @@ def check_up(call: Call, leg_id: LegId) -> tuple[Leg, Leg]:
     """
     asker = call.leg(leg_id)
     if not call.joined_at:
-        raise conflict("call-not-connected", f"the call is {call.state.value}: both parties have to be connected first")
+        raise not_connected(call)
     if asker is None or asker.state is not LegState.ANSWERED:
         raise conflict("party-left", "the party that this is asked for is not in the call any more")
     other = call.answered(asker.side.other)

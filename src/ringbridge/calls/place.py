@@ -83,13 +83,13 @@ class Placer:
             against += self._reasons_of(known, request)
         return msgspec.structs.replace(draft, faults=tuple(against))
 
-    async def plan_transfer(self, call: Call, to: str, remaining: Leg) -> TransferPlan:
-        """Return who takes the place of whoever transfers `call` to the party `to`; `remaining` stays in it.
+    async def plan_transfer(self, call: Call, user: str, to: str, remaining: Leg) -> TransferPlan:
+        """Return who takes the place of `user`, who transfers `call` to the party `to`; `remaining` stays in it.
 
         Raises:
             CallError: refused, nothing is stored.
         """
-        return await self._drafts.transfer(call, to, remaining)
+        return await self._drafts.transfer(call, user, to, remaining)
 
     def _reasons_of(self, known: Call, request: CallRequest) -> list[Fault]:
         """Return what a call of the same id has against another one."""

@@ -177,7 +177,9 @@ class Store(Directory, History, Protocol):
 
     async def active_calls(
         self, *, domain: str | None = None, user: str | None = None, start: int = 1, limit: int = 100
-    ) -> CallPage: ...
+    ) -> CallPage:
+        """Return active calls of all, of a domain, or of a user in it: made by them, or with a phone of theirs."""
+        ...
 
     async def active_calls_of(self, domains: Sequence[str] | None, *, start: int = 1, limit: int = 100) -> CallPage:
         """Return the active calls of several domains, or (None) of all; `limit` 0 counts them alone."""
@@ -186,7 +188,7 @@ class Store(Directory, History, Protocol):
     async def count_active(self, *, domain: str | None = None, user: str | None = None) -> int: ...
 
     async def active_by_user(self, domain: str) -> dict[str, int]:
-        """Return how many calls are up for each user of a domain who has any."""
+        """Return how many calls each user of a domain has, made or with a phone of theirs; only those who have any."""
         ...
 
     async def owned_calls(self, node: NodeId) -> list[Call]:
