@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help run test check test-fast test-live test-contract setup setup-run test-tools format lock bench clean
+.PHONY: help run test check test-fast test-live test-browser test-contract setup setup-run test-tools format lock bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -17,12 +17,16 @@ test: setup test-tools ## set up what is needed, then all checks and all tests
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory test-fast
 	@$(MAKE) --no-print-directory test-live
+	@$(MAKE) --no-print-directory test-browser
 
-test-fast: setup ## all tests but those in tests/live and tests/contract
-	@exec $(BIN)/pytest --ignore=tests/live --ignore=tests/contract --numprocesses=2 $(ARGS)
+test-fast: setup ## all tests but those in tests/live, tests/browser and tests/contract
+	@exec $(BIN)/pytest --ignore=tests/live --ignore=tests/browser --ignore=tests/contract --numprocesses=2 $(ARGS)
 
 test-live: setup test-tools ## the tests with real processes, SIPp and kill -9
 	@exec $(BIN)/pytest tests/live $(ARGS)
+
+test-browser: setup test-tools ## the pages, in Chromium
+	@exec $(BIN)/pytest tests/browser $(ARGS)
 
 test-contract: setup test-tools ## the API contract, at any server (ARGS="--base-url … --key … --sip host:port")
 	@exec $(BIN)/pytest tests/contract $(ARGS)
@@ -75,5 +79,5 @@ bench: setup test-tools ## the figures of this machine
 	@exec $(BIN)/ringbridge bench $(ARGS)
 
 clean: ## remove all that was made here, .venv too
-	@rm -rf .venv .venv-clients tests/live/typescript/node_modules build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-clients tests/live/typescript/node_modules tests/browser/node_modules build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin:/usr/lib/postgresql/15/bin # where Debian keeps them, and not every user looks
 
-declare -A package_of=([sipp]=sip-tester [ip]=iproute2 [initdb]=postgresql-15 [node]=nodejs [npm]=npm)
+declare -A package_of=([sipp]=sip-tester [ip]=iproute2 [initdb]=postgresql-15 [node]=nodejs [npm]=npm [chromium]=chromium)
 
 missing=()
 for program in "${!package_of[@]}"; do
@@ -16,4 +16,4 @@ if [[ " ${missing[*]:-} " == *" postgresql-15 "* ]] && [ "$(id -u)" -eq 0 ] && [
     echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
 fi
 [ ${#missing[@]} -eq 0 ] || tools/apt_install.sh "${missing[@]}"
-tools/client_generators.sh
+tools/test_packages.sh

@@ -55,7 +55,7 @@ async def placed(api: Api, call_id: str, lines: list[str]) -> bool:
 
 async def test_a_typescript_client_of_the_document_compiles_and_places_a_call(api: Api, openapi: Path) -> None:
     tools = TYPESCRIPT / "node_modules" / ".bin"
-    assert tools.exists(), "run tools/client_generators.sh once"
+    assert tools.exists(), "run tools/test_packages.sh once"
     generated = TYPESCRIPT / "generated"
     # Without that flag, a field with a default is one that must be sent.
     await lines_of(tools / "openapi-typescript", openapi, "--default-non-nullable=false", "-o", generated / "api.d.ts")
@@ -68,7 +68,7 @@ async def test_a_typescript_client_of_the_document_compiles_and_places_a_call(ap
 async def test_a_python_client_of_the_document_is_whole_and_places_a_call(
     api: Api, openapi: Path, data_dir: Path
 ) -> None:
-    assert GENERATORS.exists(), "run tools/client_generators.sh once"
+    assert GENERATORS.exists(), "run tools/test_packages.sh once"
     package = data_dir / "ringbridge_client"
     generate = ("generate", "--path", openapi, "--output-path", package, "--meta", "none")
     path = f"{GENERATORS}:{os.environ['PATH']}"  # where it finds ruff, which reads what was made
