@@ -18,6 +18,7 @@ from ringbridge.api.rate_limits import Counted, RateLimiter
 from ringbridge.api.requests import header
 from ringbridge.calls.api_keys import KeyUses
 from ringbridge.calls.ports import Clock, Store
+from ringbridge.calls.standing import not_active
 from ringbridge.calls.tokens import Tokens
 from ringbridge.model import names
 from ringbridge.model.access import ANY, Principal, Scope, principal_of
@@ -75,7 +76,7 @@ class Keys:
         """Return who holds `key`.
 
         Raises:
-            CallError: it is none of ours, unknown or void, or its user is gone.
+            CallError: it is none of ours, unknown or void, or its user is gone or has no active account.
         """
         digest = sha256(key.encode("utf-8", "surrogateescape")).digest()
         now = self._clock.now()
@@ -104,6 +105,8 @@ class Keys:
         user = await self._store.user(record.domain, record.user)
         if user is None:
             raise _bad_token()
+        if not user.is_active:
+            raise not_active(user)
         return principal_of(record, user_scope=user.user_scope)
 
 

@@ -43,7 +43,7 @@ def make_accounts(
     passwords = passwords or Passwords()
     credentials = Credentials(store=store, bus=bus, passwords=passwords)
     signer = Signer(store=store, bus=bus, clock=clock, random_part=random_part)
-    tokens = Tokens(store=store, bus=bus, clock=clock, signer=signer, credentials=credentials)
+    tokens = Tokens(store=store, bus=bus, clock=clock, signer=signer)
     uses = KeyUses(store=store, bus=bus, clock=clock)
     parts = LoginParts(
         store=store,

@@ -18,6 +18,7 @@ from ringbridge.calls.credentials import Credentials
 from ringbridge.calls.passwords import Passwords
 from ringbridge.calls.ports import Bus, Clock, Store
 from ringbridge.calls.signing import Signer
+from ringbridge.calls.standing import not_active
 from ringbridge.calls.throttle import LoginThrottle
 from ringbridge.calls.tokens import Holder, Tokens
 from ringbridge.model import names
@@ -118,7 +119,8 @@ class Logins:
         """Return the login that `grant` asks for; `refreshable` gives it a refresh token and a shorter life.
 
         Raises:
-            CallError: 401 for a client, user, password, code or token that is not good; 429 after too many; 503.
+            CallError: 401 for a client, user, password, code or token that is not good; 403 for an account that is not
+                active, to who knows its password; 429 after too many; 503.
         """
         await self._check_client(grant)
         if grant.grant_type == "refresh_token":
@@ -134,6 +136,9 @@ class Logins:
         ):
             log.info("login_refused", address=address)
             raise _bad_login()
+        if not user.is_active:
+            self._throttle.succeeded(account, address)
+            raise not_active(user, Refusal.FORBIDDEN)
         if grant.grant_type == "mfa":
             credential = await self._second_factor(grant, user)
         self._throttle.succeeded(account, address)
@@ -213,7 +218,8 @@ class Logins:
         """Return a JWT of another user, for a token that rules over that user; it reaches no further than `maker`.
 
         Raises:
-            CallError: no such user, or not the maker's to act for (404 and 403, as everywhere).
+            CallError: no such user, or not the maker's to act for (404 and 403, as everywhere); an account that is not
+                active (403).
         """
         if maker.is_delegated:
             raise CallError(Refusal.FORBIDDEN, "delegated-token", "a delegated token makes no further one")
@@ -226,6 +232,8 @@ class Logins:
             raise CallError(Refusal.FORBIDDEN, "not-allowed", f"this token may not act for user {user}")
         if found is None:
             raise CallError(Refusal.NOT_FOUND, "no-such-user", f"no user {user} in domain {domain}")
+        if not found.is_active:
+            raise not_active(found, Refusal.FORBIDDEN)
         claims = self._claims(found, "", (await self._credentials.ensure(domain, user)).epoch, self._settings.jwt_s)
         claims = msgspec.structs.replace(
             claims,

@@ -1,22 +1,21 @@
 """Tokens that are good now, and making them void on every node (contract §2).
 
-A token is good while its signature and time hold, its user is there, the user's credential is still of its epoch, and
-nobody who rules over its user has revoked it or the login that it belongs to. All of that is read from the local copy:
-a revocation holds on a node as soon as the bus has brought it there. A delegated token is good only while the one that
-it was made with is.
+A token is good while its signature and time hold, its user is there with an active account, the user's credential is
+still of its epoch, and nobody who rules over its user has revoked it or the login that it belongs to
+(`calls.standing`). A delegated token is good only while the one that it was made with is.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ringbridge.calls.credentials import Credentials
 from ringbridge.calls.ports import Bus, Clock, Store
 from ringbridge.calls.signing import LONGEST_LIFE_S, Signer
+from ringbridge.calls.standing import Standing, Void, not_active
 from ringbridge.model.access import SYSTEM, Principal
 from ringbridge.model.accounts import Revocation
 from ringbridge.model.directory import Domain, User
-from ringbridge.model.tokens import SKEW_S, Actor, Claims, Use, principal_of_claims, reach_of, reaches_over
+from ringbridge.model.tokens import SKEW_S, Actor, Claims, Use, principal_of_claims, reach_of
 
 MANY_SHORT: Final = 3600.0
 """Revocations that ran out are looked for at most once an hour."""
@@ -33,16 +32,20 @@ class Holder(NamedTuple):
 class Tokens:
     """Reads tokens and revokes them."""
 
-    def __init__(self, *, store: Store, bus: Bus, clock: Clock, signer: Signer, credentials: Credentials) -> None:
+    def __init__(self, *, store: Store, bus: Bus, clock: Clock, signer: Signer) -> None:
         self._store = store
         self._bus = bus
         self._clock = clock
         self._signer = signer
-        self._credentials = credentials
+        self._standing = Standing(directory=store, clock=clock)
         self._swept_at = 0.0
 
     async def holder(self, token: str, *, use: Use = Use.ACCESS) -> Holder | None:
-        """Return what a good token for `use` says; None of any other."""
+        """Return what a good token for `use` says; None of any other.
+
+        Raises:
+            CallError: it would be good if its user's account were active (401).
+        """
         claims = await self._signer.verify(token)
         if claims is None or claims.use is not use:
             return None
@@ -50,32 +53,21 @@ class Tokens:
         domain = await self._store.domain(claims.domain)
         if user is None or domain is None:
             return None
-        own = Actor(sub=claims.sub, jti=claims.jti, sid=claims.sid, epoch=claims.epoch)
-        for one in (own, claims.act):
-            if one is not None and not await self._stands(one):
-                return None
-        return Holder(claims, user, domain)
+        if claims.act is not None and await self._standing.why_void(claims.act) is not None:
+            return None
+        why = await self._standing.why_void(Actor(sub=claims.sub, jti=claims.jti, sid=claims.sid, epoch=claims.epoch))
+        if why is Void.NOT_ACTIVE:
+            raise not_active(user)
+        return Holder(claims, user, domain) if why is None else None
 
     async def principal(self, token: str) -> Principal | None:
-        """Return who holds `token`; None when it is not good."""
+        """Return who holds `token`; None when it is not good.
+
+        Raises:
+            CallError: as `holder`.
+        """
         found = await self.holder(token)
         return None if found is None else principal_of_claims(found.claims, user=found.user, domain=found.domain)
-
-    async def _stands(self, actor: Actor) -> bool:
-        if actor.key_id:
-            key = await self._store.api_key(actor.key_id)
-            return key is not None and not 0 < key.expires_at <= self._clock.now()
-        name, _, domain = actor.sub.rpartition("@")
-        record = await self._store.domain(domain)
-        if record is None or await self._store.user(domain, name) is None:
-            return False
-        if (await self._credentials.of(domain, name)).epoch > actor.epoch:
-            return False
-        for reach in reaches_over(actor.sub, domain=domain, reseller=record.reseller):
-            for revoked in (actor.jti, actor.sid):
-                if revoked and await self._store.record("revocation", (revoked, reach)) is not None:
-                    return False
-        return True
 
     async def revoke(self, name: str, principal: Principal) -> int:
         """Void the token or login called `name`, so far as `principal` rules over its user; return the sequence.

@@ -9,7 +9,7 @@ Fields that something acts on are attributes; the contract's other fields are ke
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -18,6 +18,8 @@ from ringbridge.model.audit import AuditEntry
 
 YesNo: TypeAlias = Literal["yes", "no"]
 Key: TypeAlias = tuple[str, ...]
+ACTIVE: Final = "standard"
+"""The one `account-status` with which a user is let in; the others say why not yet, or not now."""
 
 
 class Domain(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag="domain", tag_field="kind"):
@@ -72,12 +74,16 @@ class User(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag=
     limits_max_calls_per_minute: int | None = None
     limits_max_spend_per_month: str = ""
     verified_caller_ids: str = ""
-    account_status: str = "standard"
+    account_status: str = ACTIVE
     other: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def key(self) -> Key:
         return (self.domain, self.user)
+
+    @property
+    def is_active(self) -> bool:
+        return self.account_status == ACTIVE
 
     @property
     def full_name(self) -> str:

@@ -161,7 +161,8 @@ USER_FIELDS: Final = (
             "new",
             "pwd reset",
         ),
-        description="Whether the user may log in as things stand.",
+        description="With any other than `standard` the user cannot log in, and no token of theirs is taken; their "
+        "phones and calls go on.",
         default="standard",
     ),
     Field("created-datetime", DATE_TIME, role=STAMPED, description="When the user was made."),
