@@ -13,13 +13,14 @@ from ringbridge.api.rate_limits import RateLimits
 from ringbridge.api.server import ApiServer
 from ringbridge.calls.accounts import Accounts, make_accounts
 from ringbridge.calls.draft import PlaceSettings
+from ringbridge.calls.limits import LimitBus
 from ringbridge.calls.logins import LoginSettings
-from ringbridge.calls.ports import Bus, Clock, Store
+from ringbridge.calls.ports import Clock, Store
 from ringbridge.config import AccessConfig, CallsConfig, Config, Https, Plain, load_rates
 
 
 def accounts_of(
-    access: AccessConfig, *, store: Store, bus: Bus, clock: Clock, random_part: Callable[[], str]
+    access: AccessConfig, *, store: Store, bus: LimitBus, clock: Clock, random_part: Callable[[], str]
 ) -> Accounts:
     """Return keys, passwords, logins and tokens as the configuration wants them."""
     settings = LoginSettings(

@@ -147,16 +147,15 @@ async def test_entries_expire_and_the_replica_forgets_them(tmp_path: Path) -> No
     await server.stop()
 
 
-async def test_a_bucket_of_an_earlier_version_takes_entries_too(tmp_path: Path) -> None:
+async def test_buckets_of_an_earlier_version_take_what_expires_too(tmp_path: Path) -> None:
     server = NatsServer(ServerSettings(tmp_path / "bus"))
     url = await server.start()
     link = Link(LinkSettings((url,), "test"))
     task = asyncio.create_task(link.run())
     assert await link.wait_up(2)
-    old = msgspec.structs.replace(
-        wanted(Stream.DIRECTORY, replicas=1), allow_msg_ttl=False, subject_delete_marker_ttl=0
-    )
-    await Streams(link).call(f"STREAM.CREATE.{Stream.DIRECTORY}", old)
+    for stream in (Stream.DIRECTORY, Stream.LIMITS):
+        old = msgspec.structs.replace(wanted(stream, replicas=1), allow_msg_ttl=False, subject_delete_marker_ttl=0)
+        await Streams(link).call(f"STREAM.CREATE.{stream}", old)
     task.cancel()
     await asyncio.wait([task])
     clock = TestClock()
@@ -165,4 +164,5 @@ async def test_a_bucket_of_an_earlier_version_takes_entries_too(tmp_path: Path) 
         with acting(CRM, clock):
             first = await bus.put_record(ADA, only_new=True)
         assert first == 2
+        assert await bus.write_limit(("failures", "pair", "0123"), b"a", after=0, ttl_s=600) == 1
     await server.stop()

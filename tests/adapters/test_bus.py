@@ -303,3 +303,5 @@ async def test_limits_are_compared_and_set(buses: tuple[LimitBus, LimitBus]) -> 
     second = await other.write_limit(subject, b"b", after=first)
     assert await one.read_limit(subject) == (b"b", second)
     assert await one.read_limit(("domain", "demo.example")) == (b"", 0)
+    third = await one.write_limit(subject, b"c", after=second, ttl_s=600)
+    assert await other.read_limit(subject) == (b"c", third)

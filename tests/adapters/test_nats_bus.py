@@ -173,3 +173,15 @@ async def test_a_writer_who_was_told_unavailable_may_come_again(server: NatsServ
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await proxy.stop()
+
+
+async def test_what_is_kept_of_a_limit_is_forgotten_in_time(server: NatsServer) -> None:
+    subject = ("failures", "pair", "0123")
+    async with NatsBus(settings(server.url)) as bus:
+        first = await bus.write_limit(subject, b"a", after=0, ttl_s=1)
+        assert await bus.read_limit(subject) == (b"a", first)
+        for _ in range(200):
+            if await bus.read_limit(subject) == (b"", 0):
+                break
+            await asyncio.sleep(0.05)
+        assert await bus.write_limit(subject, b"b", after=0) > first

@@ -10,9 +10,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ringbridge.api.parts import ApiSettings
-from ringbridge.api.rate_limits import RateLimiter, RateLimits, holder_of
+from ringbridge.api.rate_limits import RateLimiter, RateLimits
 from ringbridge.config import load
 from ringbridge.model.access import ANY, Principal, Scope
+from ringbridge.model.client_address import holder_of
 from tests.api.world import CALLS, TestClock, World, order, running_world
 
 USER: Final = "/ns-api/v2/domains/~/users/1001"

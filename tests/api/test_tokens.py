@@ -347,6 +347,32 @@ async def test_many_guesses_at_once_gain_nothing(world: World) -> None:
     assert sum(answer.status_code == 401 for answer in answers) == 8
 
 
+async def test_a_user_is_guessed_at_once_by_both_names(world: World) -> None:
+    await give_password(world)
+    user = await world.store.user("demo", "1001")
+    assert user is not None
+    world.put(msgspec.structs.replace(user, login_username="ada"))
+    names = ["1001@demo", "ada"] * 5
+    statuses = [(await log_in(world, username=name, password="guess")).status_code for name in names]
+    assert statuses == [401] * 8 + [429] * 2
+
+
+@pytest.mark.parametrize("what", ["password", "mfa"])
+async def test_whoever_has_a_token_guesses_no_secret_behind_it(world: World, what: str) -> None:
+    await give_password(world)
+    await enrol(world)
+    statuses = []
+    for number in range(9):
+        if what == "password":
+            body = {"user-login-password": "a new password", "current-password": "guess"}
+            answer = await ask(world, world.user_key, "PUT", USER + "/password", body)
+        else:
+            answer = await ask(world, world.user_key, "DELETE", f"{USER}/mfa?passcode=12345{number}")
+        statuses.append(answer.status_code)
+    assert statuses == [403 if what == "password" else 400] * 8 + [429]
+    assert (await ask(world, world.manager_key, "DELETE", USER + "/mfa")).status_code == 202, "who need not guess does"
+
+
 # --- JWT ---
 
 

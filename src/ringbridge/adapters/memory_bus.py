@@ -357,7 +357,14 @@ class MemoryBus:
         last = self.hub.streams[Stream.LIMITS].last.get(limit_key(subject))
         return (b"", 0) if last is None else (last.payload, last.sequence)
 
-    async def write_limit(self, subject: tuple[str, ...], payload: bytes, *, after: int) -> int:
+    async def write_limit(
+        self,
+        subject: tuple[str, ...],
+        payload: bytes,
+        *,
+        after: int,
+        ttl_s: int = 0,  # noqa: ARG002 - memory does not forget
+    ) -> int:
         key = limit_key(subject)
         return await self.hub.write(Stream.LIMITS, key, payload, tree=key, expected=after)
 

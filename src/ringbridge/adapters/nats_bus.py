@@ -298,6 +298,7 @@ class NatsBus:
         last = await self._publisher.last(Stream.LIMITS, limit_key(subject))
         return (b"", 0) if last is None else (last.payload, last.sequence)
 
-    async def write_limit(self, subject: tuple[str, ...], payload: bytes, *, after: int) -> int:
+    async def write_limit(self, subject: tuple[str, ...], payload: bytes, *, after: int, ttl_s: int = 0) -> int:
         key = limit_key(subject)
-        return await self._store(Stream.LIMITS, Write(key, payload, key, after))
+        headers = header_line("Nats-TTL", f"{ttl_s}s") if ttl_s else b""
+        return await self._store(Stream.LIMITS, Write(key, payload, key, after, headers))

@@ -90,7 +90,7 @@ def wanted(stream: Stream, *, replicas: int) -> StreamConfig:
             allow_direct=True,
             duplicate_window=DUPLICATES_S * second,
         )
-    expires = stream in (Stream.LOCATIONS, Stream.WEBHOOKS, Stream.DIRECTORY)
+    expires = stream in (Stream.LOCATIONS, Stream.WEBHOOKS, Stream.DIRECTORY, Stream.LIMITS)
     return StreamConfig(
         name=stream,
         subjects=(f"$KV.{stream.value.removeprefix('KV_')}.>",),
@@ -195,7 +195,7 @@ class Streams:
                 await asyncio.sleep(0.1)
                 continue
             is_old = found.config is not None and not found.config.allow_msg_ttl
-            if is_old and want.name == Stream.DIRECTORY:
+            if is_old and want.name in (Stream.DIRECTORY, Stream.LIMITS):
                 found = await self._upgrade(want)
             if found.config is not None:
                 return faults_of(found.config, want)
@@ -204,7 +204,7 @@ class Streams:
             await asyncio.sleep(0.1)
 
     async def _upgrade(self, want: StreamConfig) -> StreamInfo:
-        """Let a stream that an earlier version made take audit entries; everything else of it stays."""
+        """Let messages of a stream that an earlier version made expire (audit entries, failed logins); no more."""
         info = msgspec.json.decode(await self.call(f"STREAM.INFO.{want.name}"))
         changed = {"allow_msg_ttl": True, "subject_delete_marker_ttl": want.subject_delete_marker_ttl}
         answer = await self.call(f"STREAM.UPDATE.{want.name}", info["config"] | changed)

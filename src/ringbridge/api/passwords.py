@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
 
 from ringbridge.api.answers import Accepted, Answer, json_answer
+from ringbridge.api.auth import client_address
 from ringbridge.api.operations import Access, Operation, QueryField, Reply, Schema
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
@@ -65,8 +67,14 @@ class PasswordHandlers:
 
     async def _check_current(self, request: Request, password: str) -> None:
         stored = (await self._accounts.credentials.of(request.domain, request.user)).password_hash
-        if not await self._accounts.passwords.matches(password, stored):
-            raise CallError(Refusal.FORBIDDEN, "wrong-password", f"{CURRENT} is not the current password")
+        async with self._guessing(request):
+            if not await self._accounts.passwords.matches(password, stored):
+                raise CallError(Refusal.FORBIDDEN, "wrong-password", f"{CURRENT} is not the current password")
+
+    def _guessing(self, request: Request) -> AbstractAsyncContextManager[None]:
+        """Let the user's secret be tried inside, as often as at a login: who has a token need not know it."""
+        account = f"{request.user}@{request.domain}"
+        return self._accounts.throttle.attempt(account, client_address(request.scope))
 
     async def read_factor(self, request: Request) -> Answer:
         """Say whether a second factor is asked for."""
@@ -92,8 +100,11 @@ class PasswordHandlers:
     async def remove(self, request: Request) -> Answer:
         """Ask for no second factor any more; one's own takes a code."""
         rules = await self._rules(request)
-        code = None if rules else request.query.get("passcode", "")
-        sequence = await self._accounts.second_factors.remove(request.domain, request.user, code=code)
+        remove = self._accounts.second_factors.remove
+        if rules:
+            return await written_answer(self._parts, await remove(request.domain, request.user, code=None))
+        async with self._guessing(request):
+            sequence = await remove(request.domain, request.user, code=request.query.get("passcode", ""))
         return await written_answer(self._parts, sequence)
 
     async def _user(self, request: Request) -> User:

@@ -10,7 +10,6 @@ is left, so 45 to 130 µs by four, where this takes 9 µs for all and the header
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_network
 from typing import Final, NamedTuple
 
 import msgspec
@@ -19,14 +18,13 @@ from prometheus_client import CollectorRegistry, Counter
 from ringbridge.api.answers import HeaderPair
 from ringbridge.calls.ports import Clock
 from ringbridge.model.access import ANY, Principal
+from ringbridge.model.client_address import holder_of
 from ringbridge.model.errors import CallError, Refusal
 from ringbridge.model.quota import Quota, parse_quota, whole_seconds
 
 MOST_KEPT: Final = 100_000
 """Holders of one limit in memory, some 15 MB; beyond it the one that came first goes first."""
 SWEEP_EVERY_S: Final = 10.0
-IPV6_HOLDER_BITS: Final = 64
-"""What one client commonly has (RFC 6177 §2): it could use another address for each request."""
 
 
 class RateLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,16 +155,3 @@ def _too_many(limit: str, retry_after_s: int) -> CallError:
     by = "of requests without a valid token" if limit == "unauthenticated" else f"by {limit}"
     message = f"too many requests: the limit {by} is reached; try again in {retry_after_s} s"
     return CallError(Refusal.TOO_MANY, "too-many-requests", message, retry_after_s=retry_after_s)
-
-
-def holder_of(address: str) -> str:
-    """Return whom a client's address stands for: itself, of IPv6 its /64."""
-    if ":" not in address:
-        return address
-    try:
-        parsed = IPv6Address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ip_network((parsed, IPV6_HOLDER_BITS), strict=False))

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from ringbridge.calls.api_keys import ApiKeys, KeyUses
 from ringbridge.calls.credentials import Credentials
+from ringbridge.calls.limits import LimitBus
 from ringbridge.calls.logins import LoginParts, Logins, LoginSettings
 from ringbridge.calls.oauth_clients import OAuthClients
 from ringbridge.calls.passwords import Passwords
-from ringbridge.calls.ports import Bus, Clock, Store
+from ringbridge.calls.ports import Clock, Store
 from ringbridge.calls.second_factors import SecondFactors
 from ringbridge.calls.signing import Signer
+from ringbridge.calls.throttle import LoginThrottle
 from ringbridge.calls.tokens import Tokens
 
 
@@ -27,13 +29,14 @@ class Accounts:
     keys: ApiKeys
     uses: KeyUses
     passwords: Passwords
+    throttle: LoginThrottle
     clients: OAuthClients
 
 
 def make_accounts(
     *,
     store: Store,
-    bus: Bus,
+    bus: LimitBus,
     clock: Clock,
     random_part: Callable[[], str],
     passwords: Passwords | None = None,
@@ -44,6 +47,7 @@ def make_accounts(
     credentials = Credentials(store=store, bus=bus, passwords=passwords)
     signer = Signer(store=store, bus=bus, clock=clock, random_part=random_part)
     tokens = Tokens(store=store, bus=bus, clock=clock, signer=signer)
+    throttle = LoginThrottle(clock=clock, bus=bus)
     uses = KeyUses(store=store, bus=bus, clock=clock)
     parts = LoginParts(
         store=store,
@@ -54,6 +58,7 @@ def make_accounts(
         credentials=credentials,
         signer=signer,
         tokens=tokens,
+        throttle=throttle,
         settings=settings or LoginSettings(),
     )
     return Accounts(
@@ -64,5 +69,6 @@ def make_accounts(
         keys=ApiKeys(store=store, bus=bus, clock=clock, random_part=random_part, uses=uses),
         uses=uses,
         passwords=passwords,
+        throttle=throttle,
         clients=OAuthClients(store=store, bus=bus, clock=clock, random_part=random_part),
     )

@@ -44,8 +44,10 @@ class LimitBus(Bus, Protocol):
         """Return what is kept of a limited subject, empty when nothing is, and its revision; from the bus itself."""
         ...
 
-    async def write_limit(self, subject: tuple[str, ...], payload: bytes, *, after: int) -> int:
+    async def write_limit(self, subject: tuple[str, ...], payload: bytes, *, after: int, ttl_s: int = 0) -> int:
         """Store what is kept of a limited subject, if `after` is its revision; return the new one.
+
+        It is forgotten after `ttl_s` seconds; 0: never.
 
         Raises:
             Conflict: something else is the last.

@@ -97,6 +97,7 @@ class LoginParts:
     credentials: Credentials
     signer: Signer
     tokens: Tokens
+    throttle: LoginThrottle
     settings: LoginSettings
 
 
@@ -113,7 +114,7 @@ class Logins:
         self._signer = parts.signer
         self._tokens = parts.tokens
         self._settings = parts.settings
-        self._throttle = LoginThrottle(parts.clock)
+        self._throttle = parts.throttle
 
     async def login(self, grant: Grant, *, address: str, refreshable: bool) -> Login:
         """Return the login that `grant` asks for; `refreshable` gives it a refresh token and a shorter life.
@@ -125,28 +126,29 @@ class Logins:
         await self._check_client(grant)
         if grant.grant_type == "refresh_token":
             return await self._refresh(grant)
-        account = grant.username.lower()[:128]
-        self._throttle.begin(account, address)
         user, domain = await self._find(grant.username)
-        credential = Credential(domain="", user="") if user is None else await self._of(user)
-        if (
-            not await self._passwords.matches(grant.password, credential.password_hash)
-            or user is None
-            or domain is None
-        ):
-            log.info("login_refused", address=address)
-            raise _bad_login()
-        if not user.is_active:
-            self._throttle.succeeded(account, address)
-            raise not_active(user, Refusal.FORBIDDEN)
-        if grant.grant_type == "mfa":
-            credential = await self._second_factor(grant, user)
-        self._throttle.succeeded(account, address)
+        # Whoever has two names is guessed at once by both of them.
+        account = grant.username.lower()[:128] if user is None else uid_of(user)
+        async with self._throttle.attempt(account, address):
+            user, domain, credential = await self._proven(grant, user, domain)
         if credential.asks_second_factor and grant.grant_type != "mfa":
             claims = self._claims(user, grant.client_id, credential.epoch, self._settings.second_factor_s)
             claims = msgspec.structs.replace(claims, use=Use.SECOND_FACTOR)
             return Login(claims, user, domain, await self._signer.sign(claims))
         return await self._begin(user, domain, credential.epoch, grant.client_id, refreshable=refreshable)
+
+    async def _proven(self, grant: Grant, user: User | None, domain: Domain | None) -> tuple[User, Domain, Credential]:
+        """Return whose password, and code, `grant` has."""
+        credential = Credential(domain="", user="") if user is None else await self._of(user)
+        is_right = await self._passwords.matches(grant.password, credential.password_hash)
+        if not is_right or user is None or domain is None:
+            log.info("login_refused")
+            raise _bad_login()
+        if not user.is_active:
+            raise not_active(user, Refusal.FORBIDDEN)
+        if grant.grant_type == "mfa":
+            credential = await self._second_factor(grant, user)
+        return user, domain, credential
 
     async def _begin(self, user: User, domain: Domain, epoch: int, client_id: str, *, refreshable: bool) -> Login:
         if not refreshable:
