@@ -98,7 +98,7 @@ async def test_a_password_in_a_change_is_for_users_who_may_no_more(world: World)
 
 
 async def test_a_user_whose_password_cannot_be_stored_is_not_made(world: World) -> None:
-    world.hub.faults.extend([Fault.SPARED, Fault.LOST])
+    world.hub.faults.extend([None, Fault.LOST])
     body = new_user(user_login_password=PASSWORD)
     assert (await ask(world, world.manager_key, "POST", USERS, body)).status_code == 503
     assert (await ask(world, world.manager_key, "GET", f"{USERS}/2001")).status_code == 404

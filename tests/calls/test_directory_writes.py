@@ -143,7 +143,7 @@ async def test_two_nodes_give_a_name_to_one_user(nodes: list[Node]) -> None:
 
 async def test_a_name_is_free_again_whose_user_was_never_written(nodes: list[Node]) -> None:
     one, two, _ = nodes
-    one.bus.hub.faults.extend([Fault.SPARED, Fault.LOST])  # the claim is stored, and its user is not
+    one.bus.hub.faults.extend([None, Fault.LOST])  # the claim is stored, and its user is not
     with pytest.raises(BusUnavailable):
         await one.writes.create(USER, logged_in_by("ada"))
     await two.writes.create(USER, logged_in_by("ada", "1002"))
@@ -151,7 +151,7 @@ async def test_a_name_is_free_again_whose_user_was_never_written(nodes: list[Nod
 
 async def test_a_claim_of_a_node_that_died_holds_for_a_minute(nodes: list[Node]) -> None:
     one, two, _ = nodes
-    one.bus.hub.faults.extend([Fault.SPARED, Fault.LOST, Fault.LOST])  # nor can it be given back
+    one.bus.hub.faults.extend([None, Fault.LOST, Fault.LOST])  # nor can it be given back
     with pytest.raises(BusUnavailable):
         await one.writes.create(USER, logged_in_by("ada"))
     with pytest.raises(CallError, match="logs in with"):
@@ -161,7 +161,7 @@ async def test_a_claim_of_a_node_that_died_holds_for_a_minute(nodes: list[Node])
     with pytest.raises(CallError, match="logs in with"):
         await two.writes.create(USER, logged_in_by("ada", "1002"))
     await one.writes.delete("user", ADA)
-    one.bus.hub.faults.extend([Fault.SPARED, Fault.LOST, Fault.LOST])
+    one.bus.hub.faults.extend([None, Fault.LOST, Fault.LOST])
     with pytest.raises(BusUnavailable):
         await one.writes.create(USER, logged_in_by("ada", "1003"))
     two.clock.at += 61

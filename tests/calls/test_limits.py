@@ -205,7 +205,7 @@ async def test_slots_of_calls_that_are_over_do_not_pile_up() -> None:
     assert len(payload) < 1000
 
 
-@pytest.mark.parametrize("fault", [BusFault.LOST, BusFault.STORED])
+@pytest.mark.parametrize("fault", list(BusFault))
 async def test_without_the_bus_nothing_is_promised_and_nothing_is_lost(fault: BusFault) -> None:
     node, other = two_nodes()
     node.hub.faults.append(fault)

@@ -50,8 +50,6 @@ class Fault(Enum):
     """Nothing is stored."""
     STORED = "stored"
     """It is stored, and the writer is not told; whoever comes again with the same write learns it."""
-    SPARED = "spared"
-    """Nothing happens to this one: the fault is meant for one behind it."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -106,7 +104,8 @@ class MemoryHub:
 
     def __init__(self) -> None:
         self.is_up = True
-        self.faults: deque[Fault] = deque()
+        self.faults: deque[Fault | None] = deque()
+        """What happens to the next writes, one each; None: nothing."""
         self.streams = {stream: MemoryStream("1") for stream in Stream}
         self.waiting: deque[Entry] = deque()
         self.claimable = asyncio.Event()
