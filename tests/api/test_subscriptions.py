@@ -10,9 +10,11 @@ import httpx
 import msgspec
 import pytest
 
+from ringbridge.model.access import Scope
 from ringbridge.model.deliveries import Progress
 from ringbridge.model.directory import Subscription
 from tests.adapters.receiver import receiving
+from tests.api.logins import JWT, ask, give_password, token
 from tests.api.world import World
 
 ALL = "/ns-api/v2/subscriptions"
@@ -53,6 +55,7 @@ async def test_a_subscription_is_made_read_and_told_its_secret_once(world: World
         "preferred-server": "",
         "current-active-server": "",
         "status": "active",
+        "status-reason": "",
         "error-count": 0,
         "posts-count": 0,
     }
@@ -271,3 +274,71 @@ async def test_progress_shows_in_the_resource_and_counts_may_be_set(world: World
     assert (await client.put(one, json={"error-count": 0})).status_code == 202
     read = (await client.get(one)).json()
     assert [read[name] for name in names] == ["error", 17, 0, "n1"]
+
+
+async def status(client: httpx.AsyncClient, name: str) -> tuple[str, str]:
+    read = (await client.get(f"{ALL}/{name}")).json()
+    return read["status"], read["status-reason"]
+
+
+async def test_a_subscription_says_that_the_key_that_made_it_was_revoked_and_can_be_taken_over(world: World) -> None:
+    keys = "/ns-api/v2/apikeys"
+    async with world.client(world.manager_key) as manager:
+        body = {"description": "key of a test program", "user": "1001"}
+        made = (await manager.post(keys, json=body)).json()
+        async with world.client(made["key"]) as client:
+            name = (await create(client, subscription_expires_datetime="2040-01-01 00:00:00"))["id"]
+        assert await status(manager, name) == ("active", "")
+        assert (await manager.delete(f"{keys}/{made['key-id']}")).status_code == 202
+        assert await status(manager, name) == ("error", "the API key was revoked")
+        listed = (await manager.get(ALL)).json()
+        assert [(one["status"], one["status-reason"]) for one in listed] == [("error", "the API key was revoked")]
+        one = f"{ALL}/{name}"
+        for path in (f"{one}/test", f"{one}/deliveries/msg_{name}_1/resend"):
+            refused = await manager.post(path)
+            assert (refused.status_code, refused.json()["errors"][0]["code"]) == (409, "subscription-ended")
+        assert (await manager.put(one, json={"posts-count": 0})).status_code == 202
+        assert (await status(manager, name))[0] == "error"
+        assert (await manager.put(one, json={"post-url": "https://crm.example.com/v2"})).status_code == 202
+        assert await status(manager, name) == ("active", "")
+        read = (await manager.get(one)).json()
+        assert (read["user"], read["subscription-expires-datetime"]) == ("1001", "2040-01-01T00:00:00+00:00")
+
+
+async def test_a_subscription_ends_with_its_key_s_own_time_though_it_named_a_later_one(world: World) -> None:
+    key = world.add_key("demo", "1001", "Basic User", expires_at=world.clock.now() + 60)
+    async with world.client(key) as client, world.client() as other:
+        name = (await create(client, subscription_expires_datetime="2028-01-01 00:00:00"))["id"]
+        world.clock.time += 61
+        assert await status(other, name) == ("error", "the API key has expired")
+
+
+async def test_a_subscription_ends_with_the_login_that_made_it(world: World) -> None:
+    await give_password(world, scope=Scope.OFFICE_MANAGER)
+    ends = {"revoked": "the token or its login was revoked", "password": "the password was changed"}
+    for end, reason in ends.items():
+        login = await token(world)
+        delegated = (await ask(world, login, "POST", JWT, {"domain": "demo", "user": "1002"})).json()["token"]
+        names = []
+        for one in (login, delegated):
+            async with world.client(one) as client:
+                made = await create(client, subscription_expires_datetime="2040-01-01 00:00:00")
+                names.append(made["id"])
+                by_default = await create(client)
+                assert by_default["subscription-expires-datetime"].startswith("2027-01-15T09:0")
+        if end == "revoked":
+            assert (await ask(world, login, "DELETE", JWT)).status_code == 202
+        else:
+            await give_password(world)
+        async with world.client(world.super_key) as above:
+            for name in names:
+                is_over, why = await status(above, name)
+                assert is_over == "error"
+                assert reason in why
+
+
+async def test_a_hundred_that_are_over_are_in_nobody_s_way(world: World, client: httpx.AsyncClient) -> None:
+    for number in range(100):
+        ended = Subscription(f"s{number}", "call", "https://h/", "x", holder_domain="demo", holder_user="1001")
+        world.store.put(msgspec.structs.replace(ended, expires_at=9e9, ended="the API key was revoked"))
+    await create(client)

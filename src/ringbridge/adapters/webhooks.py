@@ -23,7 +23,9 @@ import structlog
 from ringbridge.adapters.store_batch import RecordChange
 from ringbridge.adapters.webhook_courier import Courier, CourierParts, decode_progress, state_key
 from ringbridge.calls.ports import Bus, Store
+from ringbridge.calls.standing import Standing, Void, actors_behind
 from ringbridge.model.access import ANY
+from ringbridge.model.actors import Actor
 from ringbridge.model.call import Call
 from ringbridge.model.deliveries import Progress
 from ringbridge.model.directory import Subscription
@@ -33,6 +35,8 @@ from ringbridge.model.subscriptions import ACTIVE_MODELS
 log = structlog.get_logger(__name__)
 
 TICK_S = 2.0
+WAKING = frozenset({"subscription", "apikey", "revocation"})
+"""Kinds of records whose change is looked at at once; the next tick sees the others."""
 DEAD_AFTER_S = 8.0
 BEAT_TTL_S = 60
 STOP_S = 1.0
@@ -81,6 +85,7 @@ class Webhooks:
         self._bus = bus
         self._store = store
         self._replica = replica
+        self._standing = Standing(directory=store, clock=parts.clock)
         self._held: dict[str, _Held] = {}
         self._ended: dict[str, int] = {}
         self._by_domain: dict[str, tuple[Courier, ...]] = {}
@@ -127,7 +132,7 @@ class Webhooks:
     # --- what is there ---
 
     def _on_record(self, change: RecordChange) -> None:
-        if change.kind == "subscription":
+        if change.kind in WAKING:
             self._wake.set()
 
     def _on_call(self, call: Call) -> None:
@@ -159,7 +164,12 @@ class Webhooks:
         stored = [one for one in await self._store.records("subscription") if isinstance(one, Subscription)]
         now = self._parts.clock.now()
         over = [one for one in stored if one.expires_at <= now or not await self._has_somebody(one)]
-        wanted = {one.id: one for one in stored if one.model in ACTIVE_MODELS and one not in over}
+        silent = {one.id: found for one in stored if (found := await self._standing.why_silent(one)) is not None}
+        wanted = {
+            one.id: one
+            for one in stored
+            if one.model in ACTIVE_MODELS and one not in over and not one.ended and one.id not in silent
+        }
         await self._drop_gone(wanted)
         if stored:
             nodes = await self._alive()
@@ -168,7 +178,22 @@ class Webhooks:
                 if chosen_node(one, nodes) == self._parts.node:
                     await self._bus.delete_record("subscription", one.key)
                     await self._parts.bus.delete_kept(state_key(one.id))
+                    silent.pop(one.id, None)
+            for one in stored:
+                if one.id in silent and not one.ended and chosen_node(one, nodes) == self._parts.node:
+                    await self._end(one, *silent[one.id])
         self._index()
+
+    async def _end(self, one: Subscription, actor: Actor, why: Void) -> None:
+        """Note for good that a subscription is over, where who made it can never be good again."""
+        if not why.is_final or not await self._standing.is_sure(actor, why, self._bus):
+            return
+        stored = await self._bus.read_record("subscription", one.key)
+        now = stored.record if stored is not None else None
+        if stored is None or not isinstance(now, Subscription) or now.ended or actor not in actors_behind(now):
+            return  # deleted, ended, or taken over, before this node's copy has it
+        await self._bus.put_record(msgspec.structs.replace(now, ended=why.value), revision=stored.revision)
+        log.info("subscription_ended", subscription=one.id, why=why.name.lower())
 
     async def _has_somebody(self, one: Subscription) -> bool:
         """Return whether those that a subscription is about are there: who comes later under their name is another."""

@@ -115,7 +115,8 @@ def _one(handlers: SubscriptionHandlers, path: str, *, word: str, whose: str, ac
             handle=handlers.update,
             summary=f"Change a subscription{whose}",
             description="Changes the fields that it names. A `post-url` gives a subscription that its receiver ended "
-            "a fresh start.",
+            "a fresh start, and takes over one that is over because the key or login that made it is: it ends with the "
+            "token in use then.",
             body=UPDATE_SCHEMA,
             body_example=UPDATE_EXAMPLE,
             replies=(_DONE,),
@@ -153,6 +154,7 @@ def _sent(handlers: SubscriptionHandlers, path: str, *, word: str, whose: str, a
             summary=f"Send a delivery of a subscription{whose} again",
             description="At once, whatever came before or after it, with the same `webhook-id`.",
             replies=(one,),
+            refusals=(409,),
         ),
         operation(
             name=f"test-{word}subscription",
@@ -162,5 +164,6 @@ def _sent(handlers: SubscriptionHandlers, path: str, *, word: str, whose: str, a
             summary=f"Send a test event to the receiver of a subscription{whose}",
             description="When it is taken, whatever waits for another attempt may be tried at once.",
             replies=(one,),
+            refusals=(409,),
         ),
     ]

@@ -34,8 +34,13 @@ class SubscriptionView(msgspec.Struct, frozen=True, rename="kebab", kw_only=True
     preferred_server: str
     current_active_server: Annotated[str, Meta(description="The node that delivers now; empty when none does.")]
     status: Annotated[
-        str, Meta(description="`active`; `pending`: its model has no events yet; `error`: the last attempt failed.")
+        str,
+        Meta(
+            description="`active`; `pending`: its model has no events yet; `error`: the last attempt failed, or it is "
+            "over."
+        ),
     ]
+    status_reason: Annotated[str, Meta(description="Why it is not `active` (ours); empty where it is.")]
     error_count: Annotated[int, Meta(description="Attempts that failed.")]
     posts_count: Annotated[int, Meta(description="Events that the receiver took.")]
 
@@ -93,13 +98,19 @@ def delivery_view(one: Attempt) -> DeliveryView:
     )
 
 
-def _status(one: Subscription, progress: Progress) -> str:
+def _status(one: Subscription, progress: Progress, silent: str) -> tuple[str, str]:
+    """Return the status and its reason; `silent` is why nothing is sent whatever the receiver says."""
+    if silent:
+        return "error", silent
     if one.model not in ACTIVE_MODELS:
-        return "pending"
-    return "error" if progress.is_failing or progress.ended_restarts == one.restarts else "active"
+        return "pending", "this model has no events yet"
+    if progress.ended_restarts == one.restarts:
+        return "error", "the receiver answered 410"
+    return ("error", "the last attempt failed") if progress.is_failing else ("active", "")
 
 
-def _fields(one: Subscription, progress: Progress) -> dict[str, object]:
+def _fields(one: Subscription, progress: Progress, silent: str = "") -> dict[str, object]:
+    status, reason = _status(one, progress, silent)
     return {
         "id": one.id,
         "model": one.model,
@@ -113,15 +124,19 @@ def _fields(one: Subscription, progress: Progress) -> dict[str, object]:
         "subscription-expires-datetime": instant_text(one.expires_at),
         "preferred-server": one.preferred_server,
         "current-active-server": progress.node,
-        "status": _status(one, progress),
+        "status": status,
+        "status-reason": reason,
         "error-count": max(0, progress.errors + one.errors_offset),
         "posts-count": max(0, progress.posts + one.posts_offset),
     }
 
 
-def subscription_view(one: Subscription, progress: Progress | None = None) -> SubscriptionView:
-    """Return a subscription as it is read; `progress` is what its deliveries have come to, where that is known."""
-    return msgspec.convert(_fields(one, progress or Progress()), SubscriptionView)
+def subscription_view(one: Subscription, progress: Progress | None, *, silent: str) -> SubscriptionView:
+    """Return a subscription as it is read; `progress` is what its deliveries have come to, where that is known.
+
+    `silent` is why nothing is sent any more (`calls.subscriptions`), empty where something is.
+    """
+    return msgspec.convert(_fields(one, progress or Progress(), silent), SubscriptionView)
 
 
 def created_view(one: Subscription) -> CreatedSubscription:
@@ -173,6 +188,7 @@ EXAMPLE: Final[Schema] = {
     "preferred-server": "",
     "current-active-server": "node-1",
     "status": "active",
+    "status-reason": "",
     "error-count": 0,
     "posts-count": 17,
 }

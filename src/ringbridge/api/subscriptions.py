@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ringbridge.api.answers import Answer, Count, HeaderPair, accepted, json_answer, page_answer
 from ringbridge.api.calls import ignored_header
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
-from ringbridge.api.subscription_views import AcceptedSubscription, created_view, delivery_view, subscription_view
+from ringbridge.api.subscription_views import (
+    AcceptedSubscription,
+    SubscriptionView,
+    created_view,
+    delivery_view,
+    subscription_view,
+)
 from ringbridge.calls.subscriptions import no_such_subscription
 from ringbridge.model import names
 from ringbridge.model.deliveries import Progress
@@ -30,7 +38,7 @@ class SubscriptionHandlers:
         found = await self._subscriptions.visible(request.principal, domain=request.domain)
         part = found[page.start - 1 : page.start - 1 + page.limit]
         progress = await self._events.progress([one.id for one in part])
-        views = [subscription_view(one, progress.get(one.id)) for one in part]
+        views = [await self._view(one, progress) for one in part]
         return page_answer(views, page=page, path=request.path, total=len(found))
 
     async def count(self, request: Request) -> Answer:
@@ -52,14 +60,19 @@ class SubscriptionHandlers:
         """Read one subscription."""
         one = await self.named(request)
         progress = await self._events.progress([one.id])
-        return json_answer(subscription_view(one, progress.get(one.id)))
+        return json_answer(await self._view(one, progress))
+
+    async def _view(self, one: Subscription, progress: Mapping[str, Progress]) -> SubscriptionView:
+        return subscription_view(one, progress.get(one.id), silent=await self._subscriptions.why_silent(one))
 
     async def update(self, request: Request) -> Answer:
         """Change the fields that the body names."""
         before = await self.named(request)
         order = await self._order(request, create=False)
         counted = (await self._events.progress([before.id])).get(before.id, Progress())
-        stored = await self._subscriptions.update(before, order, counted=(counted.posts, counted.errors))
+        stored = await self._subscriptions.update(
+            before, order, request.principal, counted=(counted.posts, counted.errors)
+        )
         await self._applied(stored.sequence)
         return accepted(headers=_headers(order))
 
@@ -77,15 +90,18 @@ class SubscriptionHandlers:
 
     async def resend(self, request: Request) -> Answer:
         """Send one delivery again, now, and tell what became of it."""
-        name = request.params["delivery_id"]
-        attempt = await self._events.resend(await self.named(request), name)
+        name, one = request.params["delivery_id"], await self.named(request)
+        await self._subscriptions.check_not_ended(one)
+        attempt = await self._events.resend(one, name)
         if attempt is None:
             raise CallError(Refusal.NOT_FOUND, "no-such-delivery", f"no delivery {shown(name)}")
         return json_answer(delivery_view(attempt))
 
     async def test(self, request: Request) -> Answer:
         """Send a test event, now, and tell what became of it."""
-        return json_answer(delivery_view(await self._events.test(await self.named(request))))
+        one = await self.named(request)
+        await self._subscriptions.check_not_ended(one)
+        return json_answer(delivery_view(await self._events.test(one)))
 
     async def named(self, request: Request) -> Subscription:
         """Return the subscription of the path.

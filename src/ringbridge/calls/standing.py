@@ -10,12 +10,14 @@ from enum import StrEnum
 from typing import Final
 
 from ringbridge.calls.directory_ports import Directory
-from ringbridge.calls.ports import Clock
+from ringbridge.calls.ports import Bus, Clock
 from ringbridge.model.access import ANY
 from ringbridge.model.accounts import Credential
-from ringbridge.model.directory import User
+from ringbridge.model.actors import Actor
+from ringbridge.model.directory import ApiKey, Subscription, User
 from ringbridge.model.errors import CallError, Refusal
-from ringbridge.model.tokens import Actor, reaches_over
+from ringbridge.model.keys import KEY_ID_LENGTH
+from ringbridge.model.tokens import reaches_over
 
 NOT_ACTIVE_CODE: Final = "account-not-active"
 
@@ -42,12 +44,26 @@ def not_active(user: User, refusal: Refusal = Refusal.UNAUTHENTICATED) -> CallEr
     )
 
 
+def actors_behind(one: Subscription) -> tuple[Actor, ...]:
+    """Return who has to stay good for a subscription; of one of an earlier version, the API key that made it."""
+    if one.actors or len(one.holder_key_id) != KEY_ID_LENGTH:
+        return one.actors
+    return (Actor(sub=one.holder_domain, key_id=one.holder_key_id),)
+
+
 class Standing:
     """Says why an actor is void."""
 
     def __init__(self, *, directory: Directory, clock: Clock) -> None:
         self._directory = directory
         self._clock = clock
+
+    async def why_silent(self, one: Subscription) -> tuple[Actor, Void] | None:
+        """Return who behind a subscription is void, and why: nothing is sent then. None where all are good."""
+        for actor in actors_behind(one):
+            if (why := await self.why_void(actor)) is not None:
+                return actor, why
+        return None
 
     async def why_void(self, actor: Actor) -> Void | None:
         """Return why `actor` is good for nothing; None where it is good."""
@@ -66,6 +82,21 @@ class Standing:
                 if revoked and await self._directory.record("revocation", (revoked, reach)) is not None:
                     return Void.REVOKED
         return why
+
+    async def is_sure(self, actor: Actor, why: Void, bus: Bus) -> bool:
+        """Return whether `actor` is void as the bus has it too: what a copy lacks it may just not have yet."""
+        if why not in (Void.KEY_REVOKED, Void.USER_GONE):
+            return True
+        name, _, domain = actor.sub.rpartition("@")
+        if actor.key_id:
+            stored = await bus.read_record("apikey", (actor.key_id,))
+            if stored is None or not isinstance(stored.record, ApiKey):
+                return True
+            domain, name = stored.record.domain, stored.record.user
+            if name == ANY:
+                return False
+        has_user = await bus.read_record("user", (domain, name)) is not None
+        return not has_user or await bus.read_record("domain", (domain,)) is None
 
     async def _why_key(self, key_id: str) -> Void | None:
         key = await self._directory.api_key(key_id)

@@ -2,7 +2,8 @@
 
 A subscription belongs to whom its maker's token was for: everything, a reseller, a domain, or a user. Whoever rules
 over that holder sees and changes it; a user's token therefore sees only its own. What it asks for with `*` is resolved
-to what the token rules over when it is made, so that it can never tell more than its maker could read.
+to what the token rules over when it is made, so that it can never tell more than its maker could read. It ends with
+what it was made with: a key that is revoked or expires, a login that ends, a user who goes (`calls.standing`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from collections.abc import Callable
 import msgspec
 
 from ringbridge.calls.ports import Bus, Clock, Store
+from ringbridge.calls.standing import Standing
 from ringbridge.model.access import ANY, SCOPES, Principal, Scope
 from ringbridge.model.directory import Subscription
 from ringbridge.model.errors import CallError, Conflict, Fault, Refusal, invalid
 from ringbridge.model.subscriptions import SubscriptionOrder
+from ringbridge.model.tokens import actors_of
 from ringbridge.model.wire import shown
 
 FOREVER_S = 20 * 365.25 * 86_400
@@ -80,6 +83,7 @@ class Subscriptions:
         self._bus = bus
         self._clock = clock
         self._random_bytes = random_bytes
+        self._standing = Standing(directory=store, clock=clock)
 
     async def create(self, order: SubscriptionOrder, principal: Principal, *, domain: str = "") -> Stored:
         """Make a subscription; `domain` is that of the path, empty where it has none.
@@ -91,7 +95,7 @@ class Subscriptions:
         now = self._clock.now()
         scope = self._scope(order, principal)
         wanted = await self._wanted(order, holder, domain)
-        held = [one for one in await self._all() if _is_held_by(one, holder)]
+        held = [one for one in await self._all() if _is_held_by(one, holder) and not one.ended]
         if len(held) >= AT_MOST:
             raise CallError(Refusal.CONFLICT, "too-many-subscriptions", f"there are {AT_MOST} subscriptions already")
         subscription = Subscription(
@@ -106,6 +110,7 @@ class Subscriptions:
             holder_user=holder.user,
             holder_reseller=holder.reseller,
             holder_key_id=principal.key_id,
+            actors=actors_of(principal),
             user_scope=scope.wire,
             subscription_geo_support="no" if order.get("subscription-geo-support") == "no" else "yes",
             preferred_server=order.get("preferred-server"),
@@ -181,19 +186,46 @@ class Subscriptions:
             raise no_such_subscription(name)
         return found
 
+    async def why_silent(self, one: Subscription) -> str:
+        """Return why nothing is sent for a subscription, though its receiver may be well; empty where it is."""
+        if one.ended:
+            return one.ended
+        found = await self._standing.why_silent(one)
+        return found[1].value if found else ""
+
+    async def check_not_ended(self, one: Subscription) -> None:
+        """Let pass a subscription for which something may be sent.
+
+        Raises:
+            CallError: who made it is good for nothing any more (409).
+        """
+        if why := await self.why_silent(one):
+            message = f"this subscription is over: {why}; a PUT with a post-url takes it over"
+            raise CallError(Refusal.CONFLICT, "subscription-ended", message)
+
     async def update(
-        self, named: Subscription, order: SubscriptionOrder, *, counted: tuple[int, int] = (0, 0)
+        self,
+        named: Subscription,
+        order: SubscriptionOrder,
+        principal: Principal,
+        *,
+        counted: tuple[int, int] = (0, 0),
     ) -> Stored:
         """Change what `order` names; `counted` are posts and errors so far. Another URL is a fresh start.
+
+        One whose maker is good for nothing any more is taken over by `principal` then, and ends with that token.
 
         Raises:
             CallError: it was deleted meanwhile.
         """
+        taker = principal if "post-url" in order.texts and await self.why_silent(named) else None
         for _ in range(ATTEMPTS):
             stored = await self._bus.read_record("subscription", named.key)
             if stored is None or not isinstance(stored.record, Subscription):
                 break
             after = _changed(stored.record, order, counted)
+            if taker is not None:
+                after = _taken_over(after, taker, expires_at=order.expires_at)
             try:
                 return Stored(after, await self._bus.put_record(after, revision=stored.revision))
             except Conflict:
@@ -222,6 +254,17 @@ class Subscriptions:
 
 def _is_held_by(one: Subscription, holder: _Holder) -> bool:
     return (one.holder_domain, one.holder_user, one.holder_reseller) == (holder.domain, holder.user, holder.reseller)
+
+
+def _taken_over(one: Subscription, taker: Principal, *, expires_at: float | None) -> Subscription:
+    """Return a subscription as `taker` would have made it; it rules over its holder, or would not see it."""
+    return msgspec.structs.replace(
+        one,
+        holder_key_id=taker.key_id,
+        actors=actors_of(taker),
+        ended="",
+        expires_at=expires_at or taker.expires_at or one.expires_at,
+    )
 
 
 def _changed(before: Subscription, order: SubscriptionOrder, counted: tuple[int, int]) -> Subscription:

@@ -14,8 +14,9 @@ from ringbridge.calls.signing import LONGEST_LIFE_S, Signer
 from ringbridge.calls.standing import Standing, Void, not_active
 from ringbridge.model.access import SYSTEM, Principal
 from ringbridge.model.accounts import Revocation
+from ringbridge.model.actors import Actor
 from ringbridge.model.directory import Domain, User
-from ringbridge.model.tokens import SKEW_S, Actor, Claims, Use, principal_of_claims, reach_of
+from ringbridge.model.tokens import SKEW_S, Claims, Use, principal_of_claims, reach_of
 
 MANY_SHORT: Final = 3600.0
 """Revocations that ran out are looked for at most once an hour."""

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from ringbridge.model.actors import Actor
 from ringbridge.model.directory import ApiKey
 
 ANY = "*"
@@ -122,8 +123,12 @@ class Principal(msgspec.Struct, frozen=True):
     """The login that a token belongs to."""
     epoch: int = 0
     """The state of its user's credential when a token was made (`model.accounts.Credential`)."""
-    is_delegated: bool = False
-    """Whether another token made it; such a one makes no more."""
+    act: Actor | None = None
+    """Who made it, of a delegated token; such a one makes no further one."""
+
+    @property
+    def is_delegated(self) -> bool:
+        return self.act is not None
 
     @property
     def is_super_user(self) -> bool:

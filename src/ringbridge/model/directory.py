@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 from ringbridge.model.accounts import ACCOUNT_KINDS, Account
+from ringbridge.model.actors import Actor
 from ringbridge.model.audit import AuditEntry
 
 YesNo: TypeAlias = Literal["yes", "no"]
@@ -251,6 +252,10 @@ class Subscription(
     holder_user: str = "*"
     holder_reseller: str = "*"
     holder_key_id: str = ""
+    actors: tuple[Actor, ...] = ()
+    """Who has to stay good for it: the key or login that made it (`calls.standing`)."""
+    ended: str = ""
+    """Why it is over though it has not expired; nothing more is sent."""
     user_scope: str = "Basic User"
     subscription_geo_support: YesNo = "yes"
     preferred_server: str = ""

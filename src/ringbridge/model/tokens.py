@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from ringbridge.model.access import ANY, SCOPES, Principal, Scope, least, parse_networks
+from ringbridge.model.actors import Actor
 from ringbridge.model.directory import Domain, User
 
 AUDIENCE = "ringbridge"
@@ -26,16 +27,6 @@ class Use(StrEnum):
     ACCESS = "access"
     REFRESH = "refresh"
     SECOND_FACTOR = "second-factor"
-
-
-class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who acts through a delegated token (RFC 8693 §4.1), and what of theirs has to stay good for it."""
-
-    sub: str
-    jti: str = ""
-    sid: str = ""
-    epoch: int = 0
-    key_id: str = ""
 
 
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -59,6 +50,7 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ip_address: str = ""
     allowed_models: tuple[str, ...] = ()
     act: Actor | None = None
+    """Who made a delegated token."""
 
 
 class JwtView(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,15 +119,20 @@ def principal_of_claims(claims: Claims, *, user: User, domain: Domain) -> Princi
         is_login=True,
         sid=claims.sid,
         epoch=claims.epoch,
-        is_delegated=claims.act is not None,
+        act=claims.act,
     )
 
 
 def actor_of(maker: Principal) -> Actor:
-    """Return how a delegated token names the one that it was made with."""
+    """Return who acts with a token: what is made with it is good only while that is."""
     if maker.is_login:
         return Actor(sub=f"{maker.user}@{maker.domain}", jti=maker.key_id, sid=maker.sid, epoch=maker.epoch)
     return Actor(sub=maker.domain if maker.user == ANY else f"{maker.user}@{maker.domain}", key_id=maker.key_id)
+
+
+def actors_of(maker: Principal) -> tuple[Actor, ...]:
+    """Return all who have to stay good for what a token makes: of a delegated one its own maker too."""
+    return (actor_of(maker),) if maker.act is None else (actor_of(maker), maker.act)
 
 
 def reach_of(principal: Principal) -> str:
