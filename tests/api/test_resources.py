@@ -279,14 +279,25 @@ async def test_an_answer_rule_is_kept_whole(client: httpx.AsyncClient) -> None:
 
 
 async def test_answer_rules_are_put_in_order_by_all_their_names(client: httpx.AsyncClient) -> None:
-    for frame in ("*", "Holiday", "Office"):
+    for frame in ("*", "Holiday", "Office hours"):
         assert (await client.post(ANSWER_RULES, json=answer_rule(frame))).status_code == 202
     reorder = f"{ANSWER_RULES}/reorder"
-    assert (await client.put(reorder, json={"time-frames": ["Office", "Holiday", "*"]})).status_code == 202
+    assert (await client.put(reorder, json={"time-frames": ["Office hours", "Holiday", "*"]})).status_code == 202
     rules = (await client.get(ANSWER_RULES)).json()
-    assert [(rule["time-frame"], rule["order"]) for rule in rules] == [("Office", 1), ("Holiday", 2), ("*", 3)]
-    for wrong in (["Office"], ["Office", "Holiday", "*", "Night"], ["Office", "Office", "Holiday", "*"], "Office"):
-        assert (await client.put(reorder, json={"time-frames": wrong})).status_code == 400, wrong
+    assert [(rule["time-frame"], rule["order"]) for rule in rules] == [("Office hours", 1), ("Holiday", 2), ("*", 3)]
+    for order in (["*", "Holiday", "Office hours"], ["Holiday", "*", "Office hours"]):
+        # As clients that were generated from the API's document send it, and as people write it.
+        for body in ([{"time-frame": frame} for frame in order], order):
+            assert (await client.put(reorder, json=body)).status_code == 202, body
+            assert [rule["time-frame"] for rule in (await client.get(ANSWER_RULES)).json()] == order
+    for wrong in (
+        ["Office hours"],
+        ["Office hours", "Holiday", "*", "Night"],
+        ["Office hours", "Office hours", "Holiday", "*"],
+        "Office hours",
+    ):
+        for bad in ({"time-frames": wrong}, wrong):
+            assert (await client.put(reorder, json=bad)).status_code == 400, bad
 
 
 async def test_a_new_answer_rule_goes_where_its_new_position_says(client: httpx.AsyncClient) -> None:

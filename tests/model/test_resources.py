@@ -56,7 +56,7 @@ FORMS = {
     "float": (Form.DECIMAL, Form.DIGITS),
     "DateTime": (Form.DATE_TIME,),
     "bool": (Form.TRUTH,),
-    "string": (Form.TEXT, Form.DATE_TIME, Form.DIGITS),
+    "string": (Form.TEXT, Form.DATE_TIME),
     "TimeZone": (Form.TEXT,),
     "Scopes": (Form.TEXT,),
     "DialruleApplication": (Form.TEXT,),
@@ -158,6 +158,13 @@ def test_other_values_are_refused(form: Form, value: object, code: str) -> None:
     with pytest.raises(WrongValue) as caught:
         read_value(Field("x", form), value)
     assert caught.value.code == code
+
+
+def test_a_fault_says_what_is_allowed_where_only_a_check_knows() -> None:
+    field = next(one for one in DOMAIN.fields if one.name == "time-zone")
+    with pytest.raises(WrongValue) as refused:
+        read_value(field, "Mars/Olympus")
+    assert (refused.value.message, refused.value.allowed) == ("must be an IANA time zone", "an IANA time zone")
 
 
 def test_date_times_are_told_as_rfc_3339_with_offset() -> None:

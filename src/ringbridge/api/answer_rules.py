@@ -41,19 +41,25 @@ MOST_RULES: Final = 1000
 """Of one user."""
 DEFAULT_ORDER: Final = 99
 TIME_FRAMES: Final = ("time-frames", "timeframes", "order")
-"""Names of the list that `/reorder` takes; the first is the documented one."""
+"""Names of the list that `/reorder` takes, where the body is not the list itself."""
+_FRAME_SCHEMA: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 64}
+_FRAMES_SCHEMA: Final[Schema] = {
+    "type": "array",
+    "description": "Every time frame of the user's rules, each once, first what is tried first.",
+    "items": {
+        "anyOf": [
+            {"type": "object", "required": ["time-frame"], "properties": {"time-frame": _FRAME_SCHEMA}},
+            _FRAME_SCHEMA,
+        ]
+    },
+    "maxItems": MOST_RULES,
+}
 REORDER_SCHEMA: Final[Schema] = {
     "title": "ReorderAnswerrulesRequest",
-    "type": "object",
-    "required": ["time-frames"],
-    "properties": {
-        "time-frames": {
-            "type": "array",
-            "description": "Every time frame of the user's rules, each once, first what is tried first.",
-            "items": {"type": "string", "minLength": 1, "maxLength": 64},
-            "maxItems": MOST_RULES,
-        }
-    },
+    "anyOf": [
+        _FRAMES_SCHEMA,
+        {"type": "object", "required": ["time-frames"], "properties": {"time-frames": _FRAMES_SCHEMA}},
+    ],
 }
 
 
@@ -145,18 +151,29 @@ class OrderHandlers:
     async def reorder(self, request: Request) -> Answer:
         """Number the rules in the order of the body, which names each of them once."""
         await admit_user(self._parts, request)
-        frames = _time_frames(await request.json_object(limit=self._parts.settings.body_limit))
+        frames = _time_frames(await request.json_value(limit=self._parts.settings.body_limit))
         _check_complete(frames, [rule.time_frame for rule in await rules_of(self._parts, request)])
         last = await number(self._parts, [(request.domain, request.user, frame) for frame in frames])
         return await written_answer(self._parts, last)
 
 
-def _time_frames(body: Mapping[str, object]) -> list[str]:
-    listed = next((body[name] for name in TIME_FRAMES if name in body), None)
-    if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
-        found = None if listed is None else json_type(listed)
-        raise invalid([Fault(TIME_FRAMES[0], "wrong-type", "must be a list of time frames", found=found)])
-    return [str(one) for one in listed]
+def _time_frames(body: object) -> list[str]:
+    """Return the time frames that a body lists: the list itself, as clients generated from the document send it."""
+    listed = body
+    if isinstance(body, dict):
+        listed = next((body[name] for name in TIME_FRAMES if name in body), None)
+    frames = [one.get("time-frame") if isinstance(one, dict) else one for one in _list(listed)]
+    if not all(isinstance(one, str) for one in frames):
+        allowed = 'time frames, or objects as {"time-frame": "*"}'
+        raise invalid([Fault(TIME_FRAMES[0], "wrong-type", f"must be a list of {allowed}", allowed=allowed)])
+    return [str(one) for one in frames]
+
+
+def _list(value: object) -> list[object]:
+    if isinstance(value, list):
+        return value
+    found = None if value is None else json_type(value)
+    raise invalid([Fault(TIME_FRAMES[0], "wrong-type", "must be a list of time frames", found=found)])
 
 
 def _check_complete(frames: Sequence[str], stored: Sequence[str]) -> None:
@@ -189,7 +206,7 @@ def operations(parts: ApiParts) -> list[Operation]:
             tag=SERVED.tag,
             summary="Put answer rules in order",
             body=REORDER_SCHEMA,
-            body_example={"time-frames": ["Holiday", "Office hours", "*"]},
+            body_example=[{"time-frame": "Holiday"}, {"time-frame": "Office hours"}, {"time-frame": "*"}],
             replies=(Reply(202, "Accepted, and durable.", Accepted, {"code": 202, "message": "Accepted"}),),
             refusals=(409, 503),
         ),

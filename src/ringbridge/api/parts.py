@@ -31,7 +31,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A directory document of some ten thousand users."""
     sync_wait_s: float = 2.0
     """How long `synchronous: yes` waits for the local copy before it answers 202."""
-    shown_wait_s: float = 0.25
+    shown_wait_s: float = 1.0
     """How long any other write of the directory waits for it, so that what is accepted can be read here at once."""
     body_deadline_s: float = 10.0
     deadline_s: float = 20.0

@@ -126,6 +126,15 @@ class Request:
         self._check_json()
         return parse_json_object(await self.body(limit=limit))
 
+    async def json_value(self, *, limit: int) -> object:
+        """Return the body as JSON of any shape; numbers in it are `Number`.
+
+        Raises:
+            HttpRefusal, CallError: as `json_object`.
+        """
+        self._check_json()
+        return parse_json(await self.body(limit=limit))
+
     def _check_json(self) -> None:
         content_type = header(self.scope, b"content-type")
         if content_type and not _is_json(content_type):
@@ -233,13 +242,26 @@ _decode = json.JSONDecoder(
 def parse_json_object(body: bytes) -> dict[str, object]:
     """Return the JSON object in `body`.
 
+    Raises:
+        CallError: it is none; the message says where and why.
+    """
+    value = parse_json(body)
+    if not isinstance(value, dict):
+        kind = json_type(value) if not isinstance(value, str) else "a string or number"
+        raise _malformed(f"a JSON object is expected, not {kind}")
+    return value
+
+
+def parse_json(body: bytes) -> object:
+    """Return the JSON in `body`.
+
     The standard library's parser, because only its pairs hook sees a name that stands twice: 11 µs for a call.
 
     Raises:
         CallError: it is none; the message says where and why.
     """
     if not body.strip():
-        raise _malformed("the body is empty; a JSON object is expected")
+        raise _malformed("the body is empty; JSON is expected")
     try:
         value = _decode(body.decode().removeprefix("\ufeff"))
     except UnicodeDecodeError as error:
@@ -249,10 +271,8 @@ def parse_json_object(body: bytes) -> dict[str, object]:
         raise _malformed(f"malformed JSON at {where}: {error.msg}") from error
     except RecursionError as error:
         raise _malformed(f"nested deeper than {MAX_DEPTH} levels") from error
-    if not isinstance(value, dict):
-        kind = json_type(value) if not isinstance(value, str) else "a string or number"
-        raise _malformed(f"a JSON object is expected, not {kind}")
-    if any(isinstance(one, dict | list) for one in value.values()):
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if any(isinstance(one, dict | list) for one in inner):
         _depth(value, MAX_DEPTH)
     return value
 

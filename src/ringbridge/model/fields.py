@@ -181,7 +181,7 @@ def read_value(field: Field, value: object) -> str:
     if field.form is Form.JSON:
         text = _read_json(value)
         if field.check is not None and (must := field.check(text)) is not None:
-            raise WrongValue("bad-value", must, allowed=field.allowed or None)
+            raise WrongValue("bad-value", must, allowed=field.allowed or must.removeprefix("must be "))
         return text
     text = _as_text(field, value)
     told = None if field.role in (Role.SECRET, Role.SEALED) else shown(text)
@@ -198,7 +198,7 @@ def read_value(field: Field, value: object) -> str:
     if (wrong := _form_fault(field, text)) is not None:
         raise WrongValue(wrong[0], wrong[1], found=told, allowed=wrong[2])
     if field.check is not None and (must := field.check(text)) is not None:
-        raise WrongValue("bad-value", must, found=told, allowed=field.allowed or None)
+        raise WrongValue("bad-value", must, found=told, allowed=field.allowed or must.removeprefix("must be "))
     return text
 
 

@@ -18,7 +18,7 @@ ANSWER_RULE_FIELDS: Final = (
         role=NAME,
         required=True,
         description="When the rule holds; `*` is always.",
-        check=checks.segment,
+        check=checks.time_frame,
         max_length=64,
         example="Default",
     ),

@@ -22,6 +22,7 @@ SCOPE_NAMES: Final = tuple(SCOPES)
 RESERVED: Final = frozenset({"count", "reorder", ".", ".."})
 """Names that paths of the API have for themselves, or that clients resolve away (RFC 3986 §5.2.4)."""
 _SEGMENT: Final = re.compile(r"[!-.0-~]{1,128}")
+_TIME_FRAME: Final = re.compile(r"[!-.0-~]([ -.0-~]{0,62}[!-.0-~])?")
 _HOST_PORT: Final = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 
 
@@ -54,6 +55,11 @@ def device(text: str) -> str | None:
 def segment(text: str) -> str | None:
     """Whatever else stands in a path."""
     return _name(_SEGMENT, "1 to 128 characters without spaces and /", text)
+
+
+def time_frame(text: str) -> str | None:
+    """A time frame is named by people: `Office Hours`."""
+    return _name(_TIME_FRAME, "1 to 64 characters without /, the first and the last no spaces", text)
 
 
 def digits(text: str) -> str | None:

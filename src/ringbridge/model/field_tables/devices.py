@@ -8,11 +8,10 @@ from ringbridge.model.device_password import check_password
 from ringbridge.model.field_tables import checks
 from ringbridge.model.fields import Field, Form, Role
 
-YES_NO, WHOLE, DECIMAL, DIGITS, DATE_TIME, JSON = (
+YES_NO, WHOLE, DECIMAL, DATE_TIME, JSON = (
     Form.YES_NO,
     Form.WHOLE,
     Form.DECIMAL,
-    Form.DIGITS,
     Form.DATE_TIME,
     Form.JSON,
 )
@@ -50,8 +49,7 @@ DEVICE_FIELDS: Final = (
         max_length=128,
     ),
     Field(
-        "caller-id-number-emergency",
-        DIGITS,
+        "caller-id-number-emergency",  # text in the schema, as `[*]` is none of digits
         default="[*]",
         check=checks.number_or_wildcard,
         allowed=checks.NUMBER_ALLOWED,
