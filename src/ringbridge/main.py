@@ -44,6 +44,7 @@ from ringbridge.api.parts import ApiParts, Readiness
 from ringbridge.calls.audit import acting
 from ringbridge.calls.control import Control
 from ringbridge.calls.directory_writes import DirectoryWrites
+from ringbridge.calls.live_events import LiveEvents
 from ringbridge.calls.owner import Owner
 from ringbridge.calls.place import Placer
 from ringbridge.calls.provision import Provision
@@ -301,6 +302,8 @@ class _Builder:
         accounts = accounts_of(config.access, store=store, bus=bus, clock=self._clock, random_part=random_part)
         self._stack.callback(accounts.passwords.close)
         await self._stack.enter_async_context(_task(accounts.uses.run(), "key-uses"))
+        live = LiveEvents(replica)
+        live.start()
         parts = ApiParts(
             accounts=accounts,
             store=store,
@@ -312,6 +315,7 @@ class _Builder:
             subscriptions=Subscriptions(bus=bus, store=store, clock=self._clock, random_bytes=secrets.token_bytes),
             writes=DirectoryWrites(bus=bus, store=store, replica=replica, clock=self._clock),
             events=await self._events(bus, store, replica),
+            live=live,
             clock=self._clock,
             readiness=lambda: self._readiness(bus, replica),
             settings=api_settings(config),
@@ -321,6 +325,7 @@ class _Builder:
             self._stack.push_async_callback(server.stop)
             node.http_url = server.url
             node.https_url = server.url if server.url.startswith("https:") else node.https_url
+        self._stack.callback(live.close)  # before the servers stop: clients hear why, and come back elsewhere
 
     async def _events(self, bus: NatsBus, store: SqlStore, replica: Replica) -> WebhookDesk:
         """Deliver events to subscribers from this node, and return what the API shows of that."""

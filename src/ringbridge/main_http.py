@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from litestar.types import ASGIApp
 
 from ringbridge.adapters.self_signed import CertificateFiles, ensure_self_signed
+from ringbridge.api.event_slots import StreamSettings
 from ringbridge.api.parts import ApiSettings
 from ringbridge.api.rate_limits import RateLimits
 from ringbridge.api.server import ApiServer
@@ -61,6 +62,13 @@ def api_settings(config: Config) -> ApiSettings:
             domain=rates.domain,
             address=rates.address,
             unauthenticated=rates.unauthenticated,
+        ),
+        streams=StreamSettings(
+            per_token=config.events.streams_per_token,
+            per_address=config.events.streams_per_address,
+            at_once=config.events.streams,
+            heartbeat_s=config.events.heartbeat_s,
+            life_s=config.events.stream_s,
         ),
     )
 

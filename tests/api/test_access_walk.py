@@ -33,6 +33,7 @@ SUBSCRIPTIONS = dict.fromkeys(
 LOGINS = {"log-in", "log-in-legacy", "make-jwt"}
 """What asks for a password, a refresh token or a code instead of a token."""
 DECIDED_INSIDE = SUBSCRIPTIONS | {
+    "follow-calls": "test_event_streams: a token is told what it sees in the lists",
     "create-apikey": "test_apikeys: nothing wider than its maker",
     "list-apikeys": "test_apikeys: the keys that a token rules over",
     "count-apikeys": "test_apikeys: the keys that a token rules over",

@@ -20,12 +20,14 @@ from ringbridge.adapters.webhook_courier import CourierParts, Places
 from ringbridge.adapters.webhook_desk import WebhookDesk
 from ringbridge.adapters.webhook_post import Poster, PostSettings
 from ringbridge.api.app import all_operations, create_app
+from ringbridge.api.event_slots import StreamSettings
 from ringbridge.api.parts import ApiParts, ApiSettings, Readiness
 from ringbridge.api.rate_limits import RateLimits
 from ringbridge.calls.accounts import make_accounts
 from ringbridge.calls.control import Control
 from ringbridge.calls.directory_writes import DirectoryWrites
 from ringbridge.calls.draft import PlaceSettings
+from ringbridge.calls.live_events import LiveEvents
 from ringbridge.calls.passwords import Passwords
 from ringbridge.calls.place import Placer
 from ringbridge.calls.provision import Provision
@@ -37,6 +39,9 @@ from ringbridge.model.keys import hash_of, key_id_of, make_key, prefix_for
 CALLS = "/ns-api/v2/domains/demo/users/1001/calls"
 NODE = NodeId("n1")
 UNLIMITED = RateLimits(key="off", user="off", domain="off", address="off", unauthenticated="off")
+
+SHORT = StreamSettings(life_s=0.02)
+"""Event streams that end soon: the clients of these tests read an answer to its end."""
 
 
 class TestClock:
@@ -86,6 +91,7 @@ class World:
             random_part=self._random_part,
             passwords=self.passwords,
         )
+        self.live = LiveEvents(self.replica)
         self.parts = ApiParts(
             store=self.store,
             bus=self.bus,
@@ -108,7 +114,8 @@ class World:
             events=self.desk,
             clock=self.clock,
             readiness=self._readiness,
-            settings=settings or ApiSettings(sync_wait_s=1.0, rate_limits=UNLIMITED),
+            live=self.live,
+            settings=settings or ApiSettings(sync_wait_s=1.0, rate_limits=UNLIMITED, streams=SHORT),
         )
         self.operations = all_operations(self.parts)
         self.app = create_app(self.parts)
@@ -222,6 +229,8 @@ async def running_world(settings: ApiSettings | None = None) -> AsyncIterator[Wo
     await world.replica.start()
     task = asyncio.create_task(world.replica.run())
     try:
+        assert await world.replica.caught_up(timeout_s=5)
+        world.live.start()
         yield world
     finally:
         task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -14,6 +15,8 @@ import pytest
 import pytest_asyncio
 
 from ringbridge.adapters.nats_bus_subjects import Stream
+from tests.api.streams import Stream as Followed
+from tests.api.streams import follow
 from tests.live.cluster import Cluster, three_servers
 from tests.live.node import Api, Node, connection, document, node, rule, until, user
 from tests.live.party import Party, PartyCall
@@ -78,6 +81,41 @@ async def test_a_call_is_read_followed_and_ended_on_either_node(stage: Stage) ->
     assert cdrs[0] == cdrs[1]
     assert cdrs[0]["release-cause"]["reason"] == "deleted"
     await until(lambda: not stage.phones.up, within_s=5)
+
+
+async def test_whoever_follows_calls_goes_on_at_the_other_node_and_misses_nothing(stage: Stage) -> None:
+    here, there = (str(api.http.base_url) for api in (stage.here, stage.there))
+    key = str(stage.nodes[0].key)
+
+    numbers = itertools.count(729_000)
+
+    async def place(name: str) -> None:
+        await stage.here.place(name, str(next(numbers)), "71009")  # busy at once
+        await stage.there.cdr(name)
+
+    async def told_until(stream: Followed, name: str) -> list[str]:
+        """Return the ids of events up to the end of a call."""
+        ids: list[str] = []
+        while True:
+            told = await stream.of("call")
+            ids.append(told.data["id"])
+            if (told.data["call-id"], told.data["action"]) == (name, "DELETE"):
+                return ids
+
+    async with follow(there, key) as witness:
+        await witness.of("ready")
+        async with follow(here, key) as stream:
+            await stream.of("ready")
+            await place("before")
+            seen = await told_until(stream, "before")
+        for number in range(5):
+            await place(f"between-{number}")
+        async with follow(there, key, last_event_id=stream.last_id) as stream:
+            ready = await stream.next()
+            assert (ready.event, ready.data["resumed"]) == ("ready", True)
+            await place("after")
+            seen += await told_until(stream, "after")
+        assert await told_until(witness, "after") == seen
 
 
 async def test_fifty_posts_over_both_nodes_make_one_call(stage: Stage) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -43,11 +43,13 @@ from ringbridge.adapters.store_batch import (
     StoreBatch,
     TakesPart,
 )
+from ringbridge.calls.event_ports import CallChange
 from ringbridge.calls.ports import Clock
 from ringbridge.model.call import Call, fold
 from ringbridge.model.cdr import cdr_of
 from ringbridge.model.directory import Location, Record
 from ringbridge.model.errors import StoreUnavailable
+from ringbridge.model.event_marks import Mark, tag_of
 from ringbridge.model.events import CallRequested, LegInvited, decode
 from ringbridge.model.taking_part import users_in
 
@@ -106,6 +108,8 @@ class Replica:
         self._live: dict[str, Call] = {}
         self._listeners: list[Callable[[Call], None]] = []
         self._record_listeners: list[Callable[[RecordChange], None]] = []
+        self._change_listeners: list[Callable[[Sequence[CallChange], Mark], None]] = []
+        self._changes: list[CallChange] = []
         self._wake = asyncio.Event()
         self._fault = ""
         self.bad_messages = 0
@@ -195,6 +199,16 @@ class Replica:
         """Call `listener` with each directory record that a batch changed; returns how to stop that."""
         return _follow(self._record_listeners, listener)
 
+    def calls_mark(self) -> Mark:
+        cursors = [self._cursors[stream] for stream in CALL_STREAMS]
+        return Mark(
+            tag=tag_of(cursor.incarnation for cursor in cursors),
+            positions=tuple(position(cursor.stream, cursor.applied) for cursor in cursors),
+        )
+
+    def follow_changes(self, listener: Callable[[Sequence[CallChange], Mark], None]) -> Callable[[], None]:
+        return _follow(self._change_listeners, listener)
+
     # --- committing ---
 
     async def _commit_loop(self) -> None:
@@ -277,6 +291,9 @@ class Replica:
         for told in tuple(self._record_listeners):
             for change in batch.records:
                 told(change)
+        changes, self._changes = self._changes, []
+        for follower in tuple(self._change_listeners):
+            follower(changes, self.calls_mark())
 
     def _drop(self, cursor: Cursor, batch: StoreBatch) -> None:
         cursor.dropped = False
@@ -305,6 +322,8 @@ class Replica:
             after = fold(call, events, position(stream, sequence))
             if after is None:
                 continue
+            if self._change_listeners and after is not call:
+                self._changes.append(CallChange(call, events, after))
             changed[tree] = self._live[tree] = after
             batch.users |= _users_changed(call, after)
             if call is not None and call.session_id != after.session_id:

@@ -45,6 +45,8 @@ from ringbridge.api.audit import actor_of
 from ringbridge.api.auth import Gate, Keys
 from ringbridge.api.edge import Edge, passage_of
 from ringbridge.api.errors import HttpRefusal, error_answer
+from ringbridge.api.event_sockets import EventSockets
+from ringbridge.api.event_streams import EventStreams
 from ringbridge.api.metrics import HttpMetrics
 from ringbridge.api.openapi import openapi_document
 from ringbridge.api.operations import Access, Handler, Operation, Reply
@@ -155,9 +157,10 @@ def make_gate(parts: ApiParts, registry: CollectorRegistry) -> Gate:
     return Gate(parts.store, keys, parts.clock, limiter)
 
 
-def all_operations(parts: ApiParts, gate: Gate | None = None) -> list[Operation]:
+def all_operations(parts: ApiParts, gate: Gate | None = None, streams: EventStreams | None = None) -> list[Operation]:
     """Return every operation that is served, in the order of the document."""
     gate = gate or make_gate(parts, CollectorRegistry())
+    streams = streams or EventStreams(parts, gate, CollectorRegistry())
     call_handlers = calls.CallHandlers(parts)
     return [
         *calls.operations(call_handlers),
@@ -165,6 +168,7 @@ def all_operations(parts: ApiParts, gate: Gate | None = None) -> list[Operation]
         *cdr_operations.operations(cdrs.CdrHandlers(parts, call_handlers)),
         *recordings.operations(recordings.RecordingHandlers(parts)),
         *subscription_operations.operations(subscriptions.SubscriptionHandlers(parts)),
+        streams.operation,
         *domains.operations(parts),
         *users.operations(parts),
         *devices.operations(parts),
@@ -217,7 +221,8 @@ def _document_operations(operations: Sequence[Operation], parts: ApiParts) -> li
 def create_app(parts: ApiParts) -> ASGIApp:
     """Return the API as an ASGI application."""
     gate = make_gate(parts, parts.registry)
-    operations = all_operations(parts, gate)
+    streams = EventStreams(parts, gate, parts.registry)
+    operations = all_operations(parts, gate, streams)
     operations += _document_operations(operations, parts)
     by_path: dict[str, list[Operation]] = {}
     for operation in operations:
@@ -229,4 +234,9 @@ def create_app(parts: ApiParts) -> ASGIApp:
         logging_config=None,
         debug=False,
     )
-    return Edge(app, HttpMetrics(parts.registry), trusted_proxies=parts.settings.trusted_proxies)
+    return Edge(
+        app,
+        HttpMetrics(parts.registry),
+        sockets=EventSockets(streams, gate),
+        trusted_proxies=parts.settings.trusted_proxies,
+    )

@@ -140,6 +140,18 @@ class Gate:
                 self.pass_stranger(scope)
             raise
         _tell(scope, self._limiter.known(principal, client_address(scope)))
+        return await self._let_in(principal, operation, scope)
+
+    async def still_admits(self, operation: Operation, scope: HttpScope) -> Principal:
+        """Return who asks, of a request that was let in and is being answered still; it is not counted again.
+
+        Raises:
+            CallError: as `admit`, but for 429.
+        """
+        principal, _, _ = await self._let_in(await self._authenticated(scope), operation, scope)
+        return principal
+
+    async def _let_in(self, principal: Principal, operation: Operation, scope: HttpScope) -> tuple[Principal, str, str]:
         if principal.networks and not principal.comes_from_allowed(client_address(scope)):
             raise _forbidden("address-not-allowed", "this token may not be used from this address")
         params: dict[str, str] = scope["path_params"]

@@ -7,11 +7,11 @@ import re
 import secrets
 from collections.abc import Sequence
 from time import perf_counter
-from typing import cast
+from typing import Any, cast
 
 import structlog
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send, WebSocketScope
 
 from ringbridge.api.answers import HeaderPair
 from ringbridge.api.errors import HttpRefusal, error_answer
@@ -27,6 +27,9 @@ EMPTY_USER = "/users//"
 STATE = "ringbridge"
 """Where a scope holds its `Passage`."""
 
+STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+"""Messages that begin an answer."""
+SWITCHING_PROTOCOLS = 101
 INTERNAL_ERROR = HttpRefusal(500, "internal-error", "something went wrong here; it was logged under the request id")
 
 
@@ -52,22 +55,24 @@ def passage_of(scope: Scope) -> Passage:
 class Edge:
     """Wraps the whole application."""
 
-    def __init__(self, app: ASGIApp, metrics: HttpMetrics, *, trusted_proxies: Sequence[Network] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: HttpMetrics, *, sockets: ASGIApp, trusted_proxies: Sequence[Network] = ()
+    ) -> None:
+        """`sockets` is for WebSockets, `app` for everything else."""
         self._app = app
+        self._sockets = sockets
         self._metrics = metrics
         self._trusted_proxies = tuple(trusted_proxies)
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
-        await self._serve(scope, receive, send)
+        app = self._app if scope["type"] == ScopeType.HTTP else self._sockets
+        await self._serve(app, scope, receive, send)
 
-    async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    async def _serve(self, app: ASGIApp, scope: HTTPScope | WebSocketScope, receive: Receive, send: Send) -> None:
         started = perf_counter()
-        asked = header(cast("Scope", scope), b"x-request-id")
+        asked = header(scope, b"x-request-id")
         known = asked if REQUEST_ID.fullmatch(asked) else f"{self._prefix}-{next(self._numbers):x}".encode()
         passage = Passage(known.decode())
         scope.setdefault("state", {})[STATE] = passage
@@ -81,20 +86,22 @@ class Edge:
             scope["path"] = scope["path"].replace(EMPTY_USER, "/users/~/", 1)
 
         async def send_marked(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                passage.status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", known), *passage.headers]
+            if message["type"] in STARTS:
+                begun = cast("dict[str, Any]", message)
+                passage.status = begun.get("status", SWITCHING_PROTOCOLS)
+                begun["headers"] = [*begun["headers"], (b"x-request-id", known), *passage.headers]
             await send(message)
 
         # Whatever is logged while it is answered, in tasks that begin there too, names the request.
         with structlog.contextvars.bound_contextvars(request_id=passage.request_id):
             try:
-                await self._app(cast("Scope", scope), receive, send_marked)
+                await app(scope, receive, send_marked)
             except Exception:
                 log.exception("request_failed", operation=passage.operation)
-                if passage.status == 0:
-                    accept = header(cast("Scope", scope), b"accept")
-                    answer = error_answer(INTERNAL_ERROR, request_id=passage.request_id, accept=accept)
-                    await answer(cast("Scope", scope), receive, send_marked)
+                if passage.status == 0 and scope["type"] == ScopeType.HTTP:
+                    answer = error_answer(
+                        INTERNAL_ERROR, request_id=passage.request_id, accept=header(scope, b"accept")
+                    )
+                    await answer(scope, receive, send_marked)
             finally:
                 self._metrics.count(passage.operation, passage.status, perf_counter() - started)

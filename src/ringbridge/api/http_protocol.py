@@ -7,13 +7,18 @@ What a body may take is `api.requests`' to say; what a silent connection may tak
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 HEAD_LIMIT_BYTES: Final = 65_536
 """Request line and headers; the longest that any client of ours sends are a few hundred bytes and a token."""
+ABORT: Final = "ringbridge.abort"
+"""Extension of a scope: drops the connection, and with it what waits to be sent."""
 
 
 def http_protocol(head_deadline_s: float) -> type[asyncio.Protocol]:
@@ -50,6 +55,7 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
         if self._head_timer is None:
             self._await_head()
 
@@ -75,3 +81,20 @@ class _BoundedProtocol(HttpToolsProtocol):
             head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
             self.transport.write(head.encode())
         self.transport.close()
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """A WebSocket as uvicorn has it, that can be dropped."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.transport.is_closing():
+            self.scope["extensions"][ABORT] = {"abort": self.transport.abort}
+
+
+async def cut_off(scope: Mapping[str, Any]) -> None:
+    """Drop the connection of a request whose client takes nothing: closing it would wait for the client."""
+    abort = (scope.get("extensions") or {}).get(ABORT)
+    if abort is not None:
+        abort["abort"]()
+        await asyncio.sleep(0)  # the server hears of it before the answer is over

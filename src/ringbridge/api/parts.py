@@ -9,12 +9,14 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from ringbridge import __version__
+from ringbridge.api.event_slots import StreamSettings
 from ringbridge.api.metrics import CallMetrics
 from ringbridge.api.rate_limits import RateLimits
 from ringbridge.calls.accounts import Accounts
 from ringbridge.calls.control import Control
 from ringbridge.calls.directory_writes import DirectoryWrites
 from ringbridge.calls.event_ports import EventDeliveries
+from ringbridge.calls.live_events import LiveEvents
 from ringbridge.calls.place import Placer
 from ringbridge.calls.ports import Bus, Clock, Replica, Store
 from ringbridge.calls.provision import Provision
@@ -41,6 +43,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: RateLimits = RateLimits()
     trusted_proxies: tuple[Network, ...] = ()
     """Whose word on the client's address is believed (`api.forwarded`)."""
+    streams: StreamSettings = StreamSettings()
     version: str = __version__
 
 
@@ -72,6 +75,7 @@ class ApiParts:
     provision: Provision
     subscriptions: Subscriptions
     events: EventDeliveries
+    live: LiveEvents
     writes: DirectoryWrites
     accounts: Accounts
     clock: Clock

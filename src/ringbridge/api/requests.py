@@ -78,7 +78,7 @@ class Request:
             CallError: there are too many fields.
         """
         if self._query is None:
-            self._query = _parse_query(self.scope["query_string"])
+            self._query = parse_query(self.scope["query_string"])
         return self._query
 
     async def body(self, *, limit: int) -> bytes:
@@ -294,7 +294,12 @@ def parse_form(body: bytes) -> dict[str, object]:
     return fields
 
 
-def _parse_query(raw: bytes) -> dict[str, str]:
+def parse_query(raw: bytes) -> dict[str, str]:
+    """Return the fields of a query; of one that is repeated, the first.
+
+    Raises:
+        CallError: there are too many fields.
+    """
     if not raw:
         return {}
     try:

@@ -12,10 +12,12 @@ from pathlib import Path
 import uvicorn
 from litestar.types import ASGIApp
 
-from ringbridge.api.http_protocol import http_protocol
+from ringbridge.api.http_protocol import WebSocketProtocol, http_protocol
 
 HEAD_DEADLINE_S = 10.0
 """Seconds for a request's whole head, and for the first after connecting; a phone on a bad line takes one."""
+MESSAGE_LIMIT_BYTES = 4096
+"""Of a WebSocket's client, who has nothing to say to us; uncompressed, as each compressor takes 64 KB and more."""
 STOP_S = 0.5
 """Seconds that requests in flight get at the end; with uvicorn's own pauses the whole stop is below a second."""
 
@@ -55,7 +57,9 @@ class ApiServer:
             uvicorn.Config(
                 app,
                 http=http_protocol(head_deadline_s),
-                ws="none",
+                ws=WebSocketProtocol,
+                ws_max_size=MESSAGE_LIMIT_BYTES,
+                ws_per_message_deflate=False,
                 lifespan="off",
                 log_config=None,
                 access_log=False,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
 from ringbridge.calls.ports import StoredCallMessage
+from ringbridge.model.call import Call
 from ringbridge.model.deliveries import Attempt, CallName, Progress
 from ringbridge.model.directory import Subscription
+from ringbridge.model.event_marks import Mark
 from ringbridge.model.events import CallEvent
 from ringbridge.model.ids import CallId, DomainName
 
@@ -20,6 +22,29 @@ class CallMessage(msgspec.Struct, frozen=True):
     name: CallName
     events: list[CallEvent]
     position: int
+
+
+class CallChange(msgspec.Struct, frozen=True):
+    """What one message of the bus made of a call: `after.sequence` is the position that it was stored at."""
+
+    before: Call | None
+    events: list[CallEvent]
+    after: Call
+
+
+class CallChanges(Protocol):
+    """The local copy as live events follow it."""
+
+    def calls_mark(self) -> Mark:
+        """Return how far the streams of calls are applied."""
+        ...
+
+    def follow_changes(self, listener: Callable[[Sequence[CallChange], Mark], None]) -> Callable[[], None]:
+        """Call `listener` after each commit: with what changed, in order, and how far that is.
+
+        Returns how to stop it. Whoever reads the store from then on sees at least that much.
+        """
+        ...
 
 
 class Kept(msgspec.Struct, frozen=True):

@@ -265,6 +265,21 @@ class WebhooksConfig(Section, frozen=True):
     """Seconds that one attempt may take; what receivers of webhooks are used to."""
 
 
+class EventsConfig(Section, frozen=True):
+    """Live event streams; part of the api role."""
+
+    streams: Annotated[int, Meta(ge=1, le=100_000)] = 1000
+    """Streams open on this node at one time; each takes a connection and some 100 KB."""
+    streams_per_token: Annotated[int, Meta(ge=1, le=100_000)] = 20
+    """Streams of one key, or of all logins of one user: a page in each of its windows, and a program or two."""
+    streams_per_address: Annotated[int, Meta(ge=1, le=100_000)] = 100
+    """Streams from one client address (of IPv6, one /64): an office behind one."""
+    heartbeat_s: Annotated[float, Meta(ge=1, le=300)] = 15.0
+    """Seconds between signs of life where nothing happens; proxies commonly cut what is silent for 30 to 60."""
+    stream_s: Annotated[float, Meta(ge=10, le=86_400)] = 3600.0
+    """Seconds after which a stream ends and its client comes back, so that nodes that came later get their share."""
+
+
 class LogConfig(Section, frozen=True):
     """What the program says of itself, on standard error."""
 
@@ -296,6 +311,7 @@ class Config(Section, frozen=True):
     relay: RelayConfig = RelayConfig()
     calls: CallsConfig = CallsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
+    events: EventsConfig = EventsConfig()
     log: LogConfig = LogConfig()
     client: ClientConfig = ClientConfig()
 

@@ -61,6 +61,7 @@ MODELS: dict[str, str] = {
     "connections": "connection",
     "answerrules": "answerrule",
     "calls": "call",
+    "events": "call",
     "cdrs": "cdr",
     "recordings": "recording",
     "subscriptions": "subscription",
@@ -72,6 +73,8 @@ MODELS: dict[str, str] = {
     "oauth-clients": "oauthclient",
 }
 """Collections in paths, and the model by which `allowed-models` of a key names them."""
+MODEL_NAMES: tuple[str, ...] = tuple(dict.fromkeys(MODELS.values()))
+"""Each model once."""
 
 
 def model_of(path: str) -> str:

@@ -18,7 +18,7 @@ nothing, so every replica that applies the same events has the same call, and ap
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
@@ -130,6 +130,8 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True):
     state: CallState
     requested_at: float
     sequence: int = 0
+    events: int = 0
+    """How many it had, those among them that did not fit; behind a bar they are counted anew."""
     session_id: SessionId = SessionId("")
     request: CallRequest | None = None
     plan: CallPlan | None = None
@@ -360,7 +362,7 @@ def _go_on(call: Call, event: CallEvent) -> Call:
             return call
 
 
-def fold(call: Call | None, events: Iterable[CallEvent], sequence: int) -> Call | None:
+def fold(call: Call | None, events: Sequence[CallEvent], sequence: int) -> Call | None:
     """Return `call` after one bus message: its `events`, stored at stream `sequence`.
 
     A message that was applied before (`sequence` not above the call's own) changes nothing.
@@ -369,4 +371,4 @@ def fold(call: Call | None, events: Iterable[CallEvent], sequence: int) -> Call 
         return call
     for event in events:
         call = fold_one(call, event)
-    return None if call is None else replace(call, sequence=sequence)
+    return None if call is None else replace(call, sequence=sequence, events=call.events + len(events))

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from ringbridge.model import names
-from ringbridge.model.access import MODELS, SCOPES, parse_models, parse_networks
+from ringbridge.model.access import MODEL_NAMES, SCOPES, parse_models, parse_networks
 from ringbridge.model.directory import Record, YesNo
 from ringbridge.model.errors import Fault
 from ringbridge.model.fields import Field, Form
@@ -55,8 +55,8 @@ def _networks(text: str) -> str | None:
 
 
 def _models(text: str) -> str | None:
-    unknown = parse_models(text) - set(MODELS.values())
-    return f"must be a comma list of {', '.join(MODELS.values())}" if unknown else None
+    unknown = parse_models(text) - set(MODEL_NAMES)
+    return f"must be a comma list of {', '.join(MODEL_NAMES)}" if unknown else None
 
 
 def _instant(text: str) -> str | None:

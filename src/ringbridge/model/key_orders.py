@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from ringbridge.model import names
-from ringbridge.model.access import ANY, MODELS, SCOPES, Principal, Scope, parse_models, parse_networks
+from ringbridge.model.access import ANY, MODEL_NAMES, SCOPES, Principal, Scope, parse_models, parse_networks
 from ringbridge.model.directory import ApiKey, YesNo
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
 from ringbridge.model.times import epoch_s, instant_text
@@ -117,8 +117,8 @@ class _Body:
         value = self.raw.get("allowed-models")
         listed = value if isinstance(value, list) else [value or ""]
         found = frozenset[str]().union(*(parse_models(one) if isinstance(one, str) else {"?"} for one in listed))
-        if unknown := found - {*MODELS.values(), ANY}:
-            allowed = ", ".join(MODELS.values())
+        if unknown := found - {*MODEL_NAMES, ANY}:
+            allowed = ", ".join(MODEL_NAMES)
             self.fault("allowed-models", "not-one-of", f"must be of {allowed}", found=min(unknown), allowed=allowed)
         return () if ANY in found else tuple(sorted(found))
 
