@@ -191,10 +191,12 @@ async def test_another_node_takes_over_from_one_that_died(monkeypatch: pytest.Mo
         for number in range(8):
             await one.subscribe(f"{receiver.url}/{number}", f"s{number}")
         everything = {f"s{number}" for number in range(8)}
-        await receiver.wait(lambda: one.webhooks.held | two.webhooks.held == everything)
-        assert one.webhooks.held
-        assert two.webhooks.held
-        assert not one.webhooks.held & two.webhooks.held
+
+        def is_shared_out() -> bool:
+            here, there = one.webhooks.held, two.webhooks.held
+            return bool(here and there) and here | there == everything and not here & there
+
+        await receiver.wait(is_shared_out)  # one that began before it saw the other may have to let go of some
         await one.calls.begin("c1")
         await receiver.wait(lambda: len(receiver.got) == 8)
         one.die()
