@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from ringbridge.adapters.store_batch import (
 )
 from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.calls.ports import CallPage, Store
+from ringbridge.model.audit import Actor, AuditEntry, entry_id, ids_between
 from ringbridge.model.call import Call, CallState, fold
 from ringbridge.model.cdr import cdr_of
 from ringbridge.model.cdr_query import CdrPage, CdrQuery
@@ -416,3 +418,40 @@ async def test_state_is_read_back_as_it_was_written(store: ReplicaStore) -> None
     assert found is not None
     assert found.state is CallState.ENDED
     assert found == call
+
+
+def entry(at: float, name: str, *, domain: str = DOMAIN, key_id: str = "k1", of: str = "user") -> AuditEntry:
+    by = Actor(key_id=key_id, domain=domain)
+    return AuditEntry(entry_id(at, name), at, "update", of, (domain, name), domain, by, of_user=name)
+
+
+async def test_the_audit_trail_is_newest_first_however_it_is_narrowed(store: ReplicaStore) -> None:
+    entries = [
+        entry(10.0, "a"),
+        entry(20.0, "b", domain=OTHER),
+        entry(30.0, "a", key_id="k2"),
+        entry(40.0, "c", of="device"),
+        entry(50.0, "ab", domain=OTHER),
+    ]
+    await store.apply(put(Domain(OTHER, reseller="acme"), *entries))
+
+    async def found(**how: Any) -> list[float]:
+        wanted = RecordQuery("audit", **how)
+        page = await store.record_page(wanted, limit=10)
+        assert await store.count_records(wanted) == len(page)
+        assert [*await store.record_page(wanted, limit=1), *await store.record_page(wanted, start=2)] == page
+        return [one.at for one in page if isinstance(one, AuditEntry)]
+
+    assert await found() == [50.0, 40.0, 30.0, 20.0, 10.0]
+    assert await found(filters=(("by-key-id", "k1"),)) == [50.0, 40.0, 20.0, 10.0]
+    assert await found(filters=(("object", "a*"),)) == [50.0, 30.0, 10.0]
+    assert await found(filters=(("object", "a*"), ("by-key-id", "k1"))) == [50.0, 10.0]
+    assert await found(filters=(("user", "a"),), domain=DOMAIN, parent="user") == [30.0, 10.0]
+    assert await found(between=ids_between(20.0, 40.0)) == [40.0, 30.0, 20.0]
+    assert await found(between=ids_between(20.001, None)) == [50.0, 40.0, 30.0]
+    assert await found(between=ids_between(None, 19.999)) == [10.0]
+    assert await found(between=ids_between(20.0, 40.0), parent="user") == [30.0, 20.0]
+    assert await found(between=ids_between(15.0, 45.0), filters=(("by-key-id", "k1"),)) == [40.0, 20.0]
+    assert await found(between=ids_between(15.0, 45.0), reseller="acme") == [20.0]
+    await store.apply(gone(*entries))
+    assert await found(filters=(("by-key-id", "k1"),)) == []

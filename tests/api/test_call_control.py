@@ -14,7 +14,9 @@ from ringbridge.adapters.memory_phones import RINGS, MemoryPhones, Script
 from ringbridge.calls.owner import Owner
 from ringbridge.model.call import CallState
 from ringbridge.model.directory import Location
-from ringbridge.model.ids import CallId, DomainName
+from ringbridge.model.events import CallClaimed
+from ringbridge.model.ids import CallId, DomainName, NodeId
+from tests.api.logins import settle
 from tests.api.world import CALLS, NODE, World, order
 
 ONE = f"{CALLS}/click-1"
@@ -219,3 +221,61 @@ async def test_an_unknown_action_is_400(client: httpx.AsyncClient) -> None:
     for body, code in (({}, "missing"), ({"action": "fly"}, "not-one-of"), ({"action": None}, "missing")):
         answer = await client.patch(ONE, json=body)
         assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, code)
+
+
+async def trail(world: World, **asked: str) -> list[tuple[str, str, list[str], str]]:
+    """Return what the audit trail tells of orders to calls, oldest first."""
+    await settle(world)
+    async with world.client(world.manager_key) as manager:
+        found = (await manager.get("/ringbridge/v1/domains/demo/audit", params={"kind": "call"} | asked)).json()
+    return [(one["action"], one["key"][-1], one["fields"], one["user"]) for one in reversed(found)]
+
+
+async def test_every_order_to_a_call_is_in_the_audit_trail(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones
+) -> None:
+    with_a_phone(world, "1003")
+    await connected(world, client)
+    orders: list[tuple[str, dict[str, str] | None]] = [
+        ("hold", None),
+        ("unhold", None),
+        ("transfer", {"call-term-user": "1003"}),
+    ]
+    for verb, body in orders:
+        world.clock.time += 1
+        assert (await client.patch(f"{ONE}/{verb}", json=body)).status_code == 202
+        await ordered(client)
+    world.clock.time += 1
+    assert (await client.delete(ONE)).status_code == 202
+    await in_state(world, CallState.ENDED)
+    updates = [("update", "click-1", [verb], "1001") for verb in ("hold", "unhold", "transfer")]
+    assert await trail(world) == [*updates, ("delete", "click-1", ["end"], "1001")]
+    assert len(await trail(world, user="1001", object="click-1")) == 4
+    assert (await client.delete(ONE)).status_code == 202
+    assert len(await trail(world)) == 4, "it was over already"
+
+
+async def test_an_order_that_is_refused_is_not_in_the_trail(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones
+) -> None:
+    phones.scripts["1002_desk"] = RINGS
+    assert (await client.post(CALLS, json=order())).status_code == 202
+    await in_state(world, CallState.TERM_RINGING)
+    assert (await client.patch(f"{ONE}/hold")).status_code == 409
+    assert (await client.delete(f"{CALLS}/no-such-call")).status_code == 404
+    assert await trail(world) == []
+    world.clock.time += 1
+    assert (await client.patch(f"{ONE}/reject")).status_code == 202
+    assert [fields for _, _, fields, _ in await trail(world)] == [["reject"]]
+
+
+async def test_an_order_of_which_nobody_knows_stays_in_the_trail(world: World, client: httpx.AsyncClient) -> None:
+    assert (await client.post(CALLS, json=order())).status_code == 202
+    await in_state(world, CallState.REQUESTED)
+    call = await world.store.call(DomainName("demo"), CallId("click-1"))
+    assert call is not None
+    events = [CallClaimed(NodeId("gone"), 1, at=world.clock.now())]
+    await world.bus.append_call(call.domain, call.call_id, events, after=call.sequence)
+    await in_state(world, CallState.CLAIMED)
+    assert (await client.delete(ONE)).status_code == 503
+    assert await trail(world) == [("delete", "click-1", ["end"], "1001")]

@@ -197,7 +197,9 @@ class MemoryStore:
         found = [one for one in found if wanted.parent in (None, parent_of(one))]
         for field, value in wanted.filters:
             found = [one for one in found if _fits(dict(terms_of(one)).get(field), value)]
-        if wanted.filters and wanted.filters[0][1].endswith("*"):
+        if (within := wanted.between) is not None:
+            found = [one for one in found if within[0] <= one.key[0] < within[1]]
+        if wanted.filters and wanted.filters[0][1].endswith("*") and wanted.kind != "audit":
             first = wanted.filters[0][0]
             found.sort(key=lambda one: (dict(terms_of(one))[first], one.key))
         return found

@@ -49,6 +49,10 @@ class DirectoryBucket:
     async def put(self, record: Record, *, only_new: bool, revision: int | None) -> int:
         kind, key = kind_of(record), record.key
         subject = record_key(kind, key)
+        if isinstance(record, AuditEntry):  # of what is no record
+            return await self._store(
+                Stream.DIRECTORY, Write(subject, msgspec.json.encode(record), headers=self._entry_headers)
+            )
         before = None
         if only_new:
             revision = await self._free(subject)
@@ -62,6 +66,8 @@ class DirectoryBucket:
         before = await self._before(subject, kind, key, revision) if is_recorded(kind) else None
         entry = entry_of(kind, key, before=before, after=None)
         tree = "" if revision is None else subject
+        if kind == "audit":
+            return await self._store(Stream.DIRECTORY, Write(subject, b"", headers=KV_REMOVED + _WITHDRAWN))
         return await self._write(Write(subject, b"", tree, revision, headers=KV_REMOVED), entry)
 
     async def read(self, kind: str, key: Key) -> StoredRecord | None:

@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from ringbridge.adapters.store_schema import metadata
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest step in `store_migrations`."""
 CONNECT_S = 5
 """Seconds for a connection to a database server; a local network takes milliseconds."""

@@ -34,6 +34,8 @@ DOMAIN_FIRST: Final = frozenset({"user", "device", "phonenumber", "dialrule", "c
 """Kinds whose key begins with their domain."""
 BY_KEY: Final = {"user": "user", "device": "device"}
 """Fields that are narrowed by the key itself, which is the domain and they: a million terms less."""
+AUDIT: Final = "audit"
+"""The kind whose lists are by key, newest first, over all domains."""
 _WILDCARD: Final = "*"
 _LAST: Final = "\U0010ffff"
 
@@ -70,7 +72,7 @@ def _readable(body: bytes) -> Record | None:
 
 def count(connection: Connection, wanted: RecordQuery) -> int:
     """Return how many records are `wanted`."""
-    if wanted.parent is None and not wanted.filters:
+    if wanted.parent is None and not wanted.filters and wanted.between is None:
         statement = select(func.coalesce(func.sum(record_counts.c.total), 0)).where(record_counts.c.kind == wanted.kind)
         statement = _of_tenant(statement, record_counts.c.domain, wanted)
     elif wanted.parent is None and len(wanted.filters) == 1 and not _is_by_key(wanted, wanted.filters[0][0]):
@@ -78,7 +80,7 @@ def count(connection: Connection, wanted: RecordQuery) -> int:
         field, value = wanted.filters[0]
         statement = select(func.count()).select_from(record_terms)
         statement = statement.where(record_terms.c.kind == wanted.kind, record_terms.c.field == field)
-        statement = statement.where(*_valued(record_terms.c.value, value))
+        statement = statement.where(*_valued(record_terms.c.value, value), *_within(record_terms.c.key, wanted))
         statement = _of_tenant(statement, record_terms.c.domain, wanted)
     else:
         statement = _found(select(func.count()).select_from(records), wanted)
@@ -107,7 +109,7 @@ def _of_tenant(statement: Select[Any], domain: ColumnElement[str], wanted: Recor
 
 def _found(statement: Select[Any], wanted: RecordQuery) -> Select[Any]:
     """Narrow a statement on `records` to what is `wanted`."""
-    statement = statement.where(records.c.kind == wanted.kind)
+    statement = statement.where(records.c.kind == wanted.kind, *_within(records.c.key, wanted))
     if wanted.parent is not None:
         statement = statement.where(records.c.parent == wanted.parent)
     if wanted.domain is not None and wanted.kind in DOMAIN_FIRST and wanted.parent is None and not wanted.filters:
@@ -136,10 +138,17 @@ def _valued(column: ColumnElement[str], value: str) -> Sequence[ColumnElement[bo
     return [column >= beginning, column < beginning + _LAST]
 
 
+def _within(key: ColumnElement[str], wanted: RecordQuery) -> Sequence[ColumnElement[bool]]:
+    if wanted.between is None:
+        return []
+    first, behind = wanted.between
+    return [key >= first, key < behind]
+
+
 def _order(wanted: RecordQuery) -> Sequence[ColumnElement[Any]]:
     """Return what a page is ordered by: the key, behind the value where many begin alike; as the leading index does."""
     terms = [place for place, (field, _) in enumerate(wanted.filters) if not _is_by_key(wanted, field)]
-    if not terms:
+    if not terms or wanted.kind == AUDIT:
         return [records.c.key]
     leading = record_terms.alias(f"term{terms[0]}")
     by_value = [leading.c.value] if wanted.filters[terms[0]][1].endswith(_WILDCARD) else []

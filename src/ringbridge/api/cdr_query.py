@@ -95,8 +95,8 @@ def read_query(request: Request, *, now: float, domains: tuple[str, ...] | None,
         page = request.page()
     except CallError as error:
         faults += error.faults
-    since, zone = _time(request, "datetime-start", faults)
-    until, _ = _time(request, "datetime-end", faults)
+    since, zone = query_time(request, "datetime-start", faults)
+    until, _ = query_time(request, "datetime-end", faults)
     if since is None:
         since = (now if until is None else until) - DAY_S
     elif since > (now if until is None else until):
@@ -126,7 +126,8 @@ def after_text(place: Place) -> str:
     return f"{place.started_at!r}_{place.id}"
 
 
-def _time(request: Request, name: str, faults: list[Fault]) -> tuple[float | None, tzinfo | None]:
+def query_time(request: Request, name: str, faults: list[Fault]) -> tuple[float | None, tzinfo | None]:
+    """Return the time that a field of the query names and its zone; what is wrong with it is added to `faults`."""
     text = request.query.get(name)
     if text is None:
         return None, None

@@ -47,6 +47,17 @@ Wish: TypeAlias = HoldWish | TransferWish | RejectWish
 """What can be asked of a call that is up."""
 
 
+def order_of(wish: Wish) -> str:
+    """Return what is asked, as people say it."""
+    match wish:
+        case HoldWish():
+            return "hold" if wish.on else "unhold"
+        case TransferWish():
+            return "transfer"
+        case RejectWish():
+            return "reject"
+
+
 class OrderCommand(msgspec.Struct, frozen=True, tag="order"):
     """Do this with a call that the receiving node owns."""
 

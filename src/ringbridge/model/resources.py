@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, cast, get_args
 
 import msgspec
 
+from ringbridge.model.audit import AuditEntry, terms_of_entry
 from ringbridge.model.directory import (
     AnswerRule,
     Connection,
@@ -256,6 +257,8 @@ def etag_of(record: Record) -> str:
 
 def terms_of(record: Record) -> Iterator[tuple[str, str]]:
     """Yield the fields that lists can be narrowed by, with what they are compared as."""
+    if isinstance(record, AuditEntry):
+        yield from ((name, text.lower()) for name, text in terms_of_entry(record))
     others = others_of(record)
     for name, attribute in _searched(type(record)):
         text = others.get(name) if attribute is None else getattr(record, attribute)
