@@ -54,6 +54,7 @@ def api_settings(config: Config) -> ApiSettings:
     rates = config.rate_limits
     return ApiSettings(
         body_limit=config.http.body_limit_bytes,
+        public_client=config.access.public_client,
         sync_wait_s=config.calls.sync_wait_s,
         trusted_proxies=tuple(ip_network(text, strict=False) for text in sorted(config.http.trusted_proxies)),
         rate_limits=RateLimits(

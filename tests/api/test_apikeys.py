@@ -7,7 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from ringbridge.model.access import Scope
 from ringbridge.model.keys import is_well_formed
+from tests.api.logins import JWT, give_password, token
 from tests.api.world import CALLS, World
 
 KEYS = "/ns-api/v2/apikeys"
@@ -22,6 +24,11 @@ async def create(world: World, maker: str, *, address: str = "127.0.0.1", **fiel
 async def ask(world: World, key: str, method: str, path: str, body: object = None) -> httpx.Response:
     async with world.client(key) as client:
         return await client.request(method, path, json=body)
+
+
+def codes_of(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 403, answer.text
+    return [one["code"] for one in answer.json()["errors"]]
 
 
 def codes(answer: httpx.Response) -> dict[str, str]:
@@ -53,6 +60,26 @@ async def test_a_key_without_the_right_makes_none(world: World) -> None:
     for key in (world.user_key, world.foreign_manager_key):
         assert (await create(world, key)).status_code == 403
     assert (await create(world, world.readonly_key)).json()["errors"][0]["code"] == "read-only"
+
+
+async def test_a_manager_who_logs_in_makes_keys_that_outlive_the_login(world: World) -> None:
+    await give_password(world, scope=Scope.OFFICE_MANAGER)
+    login = await token(world)
+    made = (await create(world, login)).json()
+    assert (made["domain"], made["user"], made["expires-datetime"]) == ("demo", "*", None)
+    assert (await create(world, login, domain="other")).status_code == 403
+    assert (await create(world, login, user_scope="Super User")).status_code == 403
+    world.clock.time += 10_000
+    assert (await ask(world, login, "GET", CALLS)).status_code == 401
+    assert (await ask(world, made["key"], "GET", CALLS)).status_code == 200
+
+
+async def test_nobody_else_makes_keys_by_a_login(world: World) -> None:
+    await give_password(world)
+    assert codes_of(await create(world, await token(world))) == ["may-not-create-keys"]
+    await give_password(world, "1002", scope=Scope.OFFICE_MANAGER)
+    delegated = await ask(world, world.manager_key, "POST", JWT, {"domain": "demo", "user": "1002"})
+    assert codes_of(await create(world, delegated.json()["token"])) == ["may-not-create-keys"]
 
 
 @pytest.mark.parametrize(

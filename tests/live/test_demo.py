@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.live.child import Child
@@ -83,6 +84,7 @@ async def test_goes_on_serving_tells_the_next_call_and_leaves_nothing(
     curl = await demo.wait_for(r"^curl .*Bearer (?P<key>\S+)'.*", STARTS_WITHIN_S)
     family = children_of(demo.pid)
     assert len(family) >= 2, "bus and relay are processes of their own"
+    await logs_in_to_the_console(demo)
     again = await start_child("bash", "-c", curl[0])
     placed = await again.wait_for(r'"call-id":"([^"]+)"')
     await demo.wait_for(f"call-id {re.escape(placed[1])}")
@@ -91,6 +93,19 @@ async def test_goes_on_serving_tells_the_next_call_and_leaves_nothing(
     assert await demo.stop(signal.SIGINT) == 0
     assert time.monotonic() - began < 2.0 + _lag_s()
     assert [pid for pid in family if is_alive(pid)] == []
+
+
+async def logs_in_to_the_console(demo: Child) -> None:
+    """Log in with what the demo prints: as somebody who sees the whole domain."""
+    url, user, password = [
+        (await demo.wait_for(rf"^  {word} +(\S+)", STARTS_WITHIN_S))[1] for word in ("console", "user", "password")
+    ]
+    async with httpx.AsyncClient(follow_redirects=True, trust_env=False) as client:
+        page = await client.get(url)
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        login = {"grant_type": "password", "client_id": "ringbridge", "username": user, "password": password}
+        answer = await client.post(str(page.url.join("/ns-api/v2/tokens")), json=login)
+    assert (answer.status_code, answer.json().get("scope")) == (200, "Office Manager")
 
 
 def _lag_s() -> float:

@@ -12,7 +12,7 @@ from ringbridge.api.requests import Request
 from ringbridge.api.schemas import PAGE_QUERY, YES_NO
 from ringbridge.api.synchronous import written_answer
 from ringbridge.calls.api_keys import no_such_key
-from ringbridge.model.access import MODELS, SCOPES
+from ringbridge.model.access import MODEL_NAMES, SCOPES
 from ringbridge.model.errors import Fault, invalid
 from ringbridge.model.key_orders import MAX_DESCRIPTION, MIN_DESCRIPTION, KeyView
 from ringbridge.model.keys import KEY_ID_LENGTH
@@ -24,7 +24,7 @@ _DESCRIPTION: Final[Schema] = {"type": "string", "minLength": MIN_DESCRIPTION, "
 _ADDRESSES: Final[Schema] = {"type": "string", "description": "Comma list of addresses and CIDR; empty: anywhere."}
 _MODELS: Final[Schema] = {
     "type": "array",
-    "items": {"type": "string", "enum": list(MODELS.values())},
+    "items": {"type": "string", "enum": list(MODEL_NAMES)},
     "description": "What the key may be used for; empty: everything.",
 }
 CREATE_SCHEMA: Final[Schema] = {
@@ -148,7 +148,8 @@ def operations(handlers: KeyHandlers) -> list[Operation]:
             handle=handlers.create,
             tag="API keys",
             summary="Create an API key",
-            description="Takes a token with `can-create-keys`. The key is shown this once.",
+            description="Takes a key with `can-create-keys`, or the login of an Office Manager or above. The key is "
+            "shown this once.",
             body=CREATE_SCHEMA,
             body_example=CREATE_EXAMPLE,
             replies=(Reply(200, "The key.", KeyView, KEY_EXAMPLE | {"key": _NEW_KEY}),),

@@ -6,11 +6,8 @@ import asyncio
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import TypeAlias
 
 from litestar import Litestar, Response
-from litestar import Request as LitestarRequest
-from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
@@ -50,14 +47,14 @@ from ringbridge.api.event_streams import EventStreams
 from ringbridge.api.metrics import HttpMetrics
 from ringbridge.api.openapi import openapi_document
 from ringbridge.api.operations import Access, Handler, Operation, Reply
+from ringbridge.api.page_routes import page_route
+from ringbridge.api.pages import console_pages
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.rate_limits import RateLimiter
-from ringbridge.api.requests import Request, header
+from ringbridge.api.requests import LitestarRequestT, Request, header
 from ringbridge.calls.audit import acting
 from ringbridge.model.access import NOBODY
 from ringbridge.model.errors import CallError, Refusal, StoreUnavailable
-
-LitestarRequestT: TypeAlias = LitestarRequest[object, object, State]
 
 YAML = "application/yaml"
 """RFC 9512."""
@@ -228,7 +225,10 @@ def create_app(parts: ApiParts) -> ASGIApp:
     for operation in operations:
         by_path.setdefault(operation.path, []).append(operation)
     app = Litestar(
-        [_route(path, served, gate, parts) for path, served in by_path.items()],
+        [
+            *(_route(path, served, gate, parts) for path, served in by_path.items()),
+            page_route("/console", console_pages(parts.settings), gate),
+        ],
         exception_handlers={HTTPException: partial(_on_http_exception, gate), Exception: _on_bug},
         openapi_config=None,
         logging_config=None,

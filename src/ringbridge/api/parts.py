@@ -44,6 +44,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[Network, ...] = ()
     """Whose word on the client's address is believed (`api.forwarded`)."""
     streams: StreamSettings = StreamSettings()
+    public_client: str = "ringbridge"
+    """The `client_id` that the console logs in with; empty: by API key alone."""
     version: str = __version__
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import TypeAlias
 from urllib.parse import parse_qsl, quote
 
+from litestar import Request as LitestarRequest
+from litestar.datastructures import State
 from litestar.types import Receive, ReceiveMessage, Scope
 
 from ringbridge.api.answers import Page
@@ -13,6 +16,8 @@ from ringbridge.api.errors import HttpRefusal
 from ringbridge.model.access import Principal
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
 from ringbridge.model.wire import Number, json_type, shown
+
+LitestarRequestT: TypeAlias = LitestarRequest[object, object, State]
 
 MAX_DEPTH = 20
 MAX_QUERY_FIELDS = 50

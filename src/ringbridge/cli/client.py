@@ -235,6 +235,11 @@ class ApiClient:
         response = await self._send("PUT", path, content=msgspec.json.encode(document))
         return _decoded(response, Applied)
 
+    async def set_password(self, domain: str, user: str, password: str) -> None:
+        """Give a user the password to log in with."""
+        path = calls_path(domain, user).removesuffix("/calls")
+        await self._send("PUT", path, content=msgspec.json.encode({"user-login-password": password}))
+
     async def export(self) -> dict[str, list[dict[str, object]]]:
         """Return the document of all that the key rules over, without secrets."""
         return await self._read("/ringbridge/v1/directory", dict[str, list[dict[str, object]]])

@@ -25,6 +25,8 @@ DOMAIN = "demo"
 TONES_HZ = {"1001": 600, "1002": 900}
 NAMES = {"1001": "Ada", "1002": "Bob"}
 CALLER_IDS = {"1001": "+12025550101", "1002": "+12025550102"}
+SCOPES = {"1001": "Office Manager", "1002": "Basic User"}
+"""Whoever logs in to the console as 1001 sees all of the domain."""
 KEY_OF = "1001"
 HEARD_WITHIN_S = 8.0
 """From the POST: how long the demo waits for both tones before it hangs up and says what is missing."""
@@ -108,8 +110,12 @@ async def _stage(terminal: Terminal, node: main.Node) -> AsyncIterator[Stage]:
         admin = await stack.enter_async_context(ApiClient(node.http_url, read_key(node.admin_key_file)))
         passwords = {user: secrets.token_urlsafe(12) for user in TONES_HZ}
         applied = await admin.apply(directory(passwords))
+        login_password = secrets.token_urlsafe(12)
+        await admin.set_password(DOMAIN, KEY_OF, login_password)
         client = await stack.enter_async_context(ApiClient(node.http_url, applied.keys[0].key))
-        stage = Stage(terminal, admin=admin, client=client, key=applied.keys[0].key)
+        stage = Stage(
+            terminal, admin=admin, client=client, key=applied.keys[0].key, login=(f"{KEY_OF}@{DOMAIN}", login_password)
+        )
         registrar = Peer(Transport.UDP, str(node.sip_host), int(node.sip_port or 0))
         try:
             for user, password in passwords.items():
@@ -127,6 +133,7 @@ def directory(passwords: Mapping[str, str]) -> dict[str, object]:
             "name-first-name": NAMES[user],
             "caller-id-number": CALLER_IDS[user],
             "caller-id-name": NAMES[user],
+            "user-scope": SCOPES[user],
             "devices": [{"device": user, "device-sip-registration-password": password}],
             "api-keys": [{"description": f"demo key {secrets.token_hex(4)}"}] if user == KEY_OF else [],
         }
@@ -138,11 +145,14 @@ def directory(passwords: Mapping[str, str]) -> dict[str, object]:
 class Stage:
     """Two registered phones, and the calls that reach them."""
 
-    def __init__(self, terminal: Terminal, *, admin: ApiClient, client: ApiClient, key: str) -> None:
+    def __init__(
+        self, terminal: Terminal, *, admin: ApiClient, client: ApiClient, key: str, login: tuple[str, str]
+    ) -> None:
         self._terminal = terminal
         self._admin = admin
         self._client = client
         self._key = key
+        self._login = login
         self._phones: dict[str, Phone] = {}
         self._stories: list[Story] = []
         self._dialogs: dict[str, Story] = {}
@@ -219,6 +229,11 @@ class Stage:
         line()
         line(f"  URL  {self._client.url}/ns-api/v2")
         line(f"  key  {self._key}  (user {KEY_OF} of domain {DOMAIN})")
+        line()
+        line("Or watch and place calls in a browser:", Style.BOLD)
+        line(f"  console   {self._client.url}/console")
+        line(f"  user      {self._login[0]}")
+        line(f"  password  {self._login[1]}")
         line(f"  A call ends after {FURTHER_CALL_S:g} s, or by DELETE of its URL. Ctrl-C ends everything.", Style.DIM)
 
     async def close(self) -> None:

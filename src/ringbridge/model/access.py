@@ -154,6 +154,11 @@ class Principal(msgspec.Struct, frozen=True):
             return least(self.scope, Scope.OFFICE_MANAGER)
         return self.scope if self.reseller == ANY else least(self.scope, Scope.RESELLER)
 
+    @property
+    def keys_end_at(self) -> float:
+        """When the keys that it makes end at the latest, epoch seconds; 0: never. A person who logs in comes back."""
+        return 0.0 if self.is_login and self.act is None else self.expires_at
+
     def is_expired(self, now: float) -> bool:
         return 0 < self.expires_at <= now
 

@@ -254,7 +254,7 @@ def check_not_wider(order: KeyOrder, maker: Principal, *, reseller: str) -> KeyO
         readonly=order.readonly,
         can_create_keys=order.can_create_keys,
         allowed_models=order.allowed_models or tuple(sorted(maker.allowed_models)),
-        expires_at=order.expires_at or maker.expires_at,
+        expires_at=order.expires_at or maker.keys_end_at,
     )
     faults += [*addresses_beyond(limits.ip_address, maker), *models_beyond(limits.allowed_models, maker)]
     faults += ends_beyond(limits.expires_at, maker)
@@ -270,7 +270,7 @@ def _is_own_user(order: KeyOrder, maker: Principal) -> bool:
 
 def ends_beyond(expires_at: float, maker: Principal) -> list[Fault]:
     """Return the fault of a key that would outlive its maker."""
-    if not maker.expires_at or 0 < expires_at <= maker.expires_at:
+    if not maker.keys_end_at or 0 < expires_at <= maker.keys_end_at:
         return []
     return [Fault("expires-datetime", "too-late", "is later than this token's own end")]
 

@@ -104,15 +104,20 @@ def uid_of(user: User) -> str:
 
 
 def principal_of_claims(claims: Claims, *, user: User, domain: Domain) -> Principal:
-    """Return who holds a token of `claims` that is good; its scope is the least of its own and its user's."""
+    """Return who holds a token of `claims` that is good; its scope is the least of its own and its user's.
+
+    Whoever manages a domain and is logged in, and nobody on their behalf, makes keys.
+    """
     own = SCOPES.get(claims.user_scope, Scope.NO_PORTAL)
+    scope = least(own, SCOPES.get(user.user_scope, Scope.NO_PORTAL))
     return Principal(
         key_id=claims.jti,
         domain=claims.domain,
         user=claims.user,
-        scope=least(own, SCOPES.get(user.user_scope, Scope.NO_PORTAL)),
+        scope=scope,
         reseller=domain.reseller,
         readonly=claims.readonly,
+        can_create_keys=claims.act is None and scope.reaches(Scope.OFFICE_MANAGER),
         networks=parse_networks(claims.ip_address),
         allowed_models=frozenset(claims.allowed_models),
         expires_at=claims.exp + SKEW_S,
