@@ -6,19 +6,21 @@ import asyncio
 import math
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, insert
+from msgspec.structs import asdict
+from sqlalchemy import Connection, Executable, event, insert
 
 from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.store import SqlStore
 from ringbridge.adapters.store_batch import ReplicaStore, StoreBatch
+from ringbridge.adapters.store_cdr_lists import page_statement, shape_of, totals_statement, values_after, values_of
 from ringbridge.adapters.store_cdr_rows import cdr_row, party_rows
-from ringbridge.adapters.store_cdrs import key_statement, read_page, read_totals
+from ringbridge.adapters.store_cdrs import read_page, read_totals
 from ringbridge.adapters.store_engine import migrate, open_engine, sqlite_url
 from ringbridge.adapters.store_readers import StoreReaders
 from ringbridge.adapters.store_schema import cdr_parties, cdrs
@@ -194,38 +196,85 @@ def test_sql_finds_what_is_meant(
         connection.rollback()
 
 
-LISTS = {
-    "all": (CdrQuery(), "cdrs_by_time"),
-    "a domain": (DEMO, "cdrs_of_domain"),
-    "a domain, by direction": (
-        CdrQuery(domains=("demo",), directions=frozenset({Direction.MISSED})),
-        "cdrs_by_direction",
-    ),
-    "a domain, by directions": (
-        CdrQuery(domains=("demo",), directions=frozenset({Direction.MISSED, Direction.INBOUND})),
-        "cdrs_of_domain",
-    ),
-    "a domain, on-net": (CdrQuery(domains=("demo",), on_net=True), "cdrs_by_direction"),
-    "a caller": (CdrQuery(domains=("demo",), caller="1001"), "cdrs_by_caller"),
-    "a number": (CdrQuery(domains=("demo",), dialled="4570203040"), "cdrs_by_dialled"),
-    "a user": (CdrQuery(domains=("demo",), user="1001"), "cdr_parties"),
-}
+MISSED, RECEIVED = frozenset({Direction.MISSED}), frozenset({Direction.MISSED, Direction.INBOUND})
+LISTS: list[tuple[CdrQuery, str]] = [
+    (CdrQuery(), "cdrs_by_time"),
+    (CdrQuery(directions=MISSED), "cdrs_by_direction_of_all"),
+    (CdrQuery(on_net=False), "cdrs_by_direction_of_all"),
+    (DEMO, "cdrs_of_domain"),
+    (CdrQuery(domains=("demo",), until=9.0), "cdrs_of_domain"),
+    (CdrQuery(domains=("demo",), directions=MISSED), "cdrs_by_direction"),
+    (CdrQuery(domains=("demo",), directions=RECEIVED), "cdrs_by_direction"),
+    (CdrQuery(domains=("demo",), on_net=True), "cdrs_by_direction"),
+    (CdrQuery(domains=("demo",), on_net=False), "cdrs_by_direction"),
+    (CdrQuery(domains=("demo",), caller="1001"), "cdrs_by_caller"),
+    (CdrQuery(domains=("demo",), caller="1001", directions=RECEIVED), "cdrs_by_caller"),
+    (CdrQuery(domains=("demo",), caller="1001", dialled="1002", site="N"), "cdrs_by_dialled"),
+    (CdrQuery(domains=("demo",), caller="1001", site="N"), "cdrs_by_caller"),
+    (CdrQuery(domains=("demo",), dialled="1002"), "cdrs_by_dialled"),
+    (CdrQuery(domains=("demo",), dialled="1002", site="N"), "cdrs_by_dialled"),
+    (CdrQuery(domains=("demo",), site="N"), "cdrs_by_"),
+    (CdrQuery(domains=("demo",), site="N", directions=RECEIVED), "cdrs_by_"),
+    (CdrQuery(domains=("demo",), user="1001"), "cdr_parties"),
+    (CdrQuery(domains=("demo",), user="1001", site="N"), "cdr_parties_by_"),
+    (CdrQuery(domains=("demo",), user="1001", directions=MISSED), "cdr_parties_by_direction"),
+    (CdrQuery(domains=("demo",), user="1001", on_net=False), "cdr_parties_by_direction"),
+    (CdrQuery(domains=("demo",), user="1001", site="N", directions=RECEIVED), "cdr_parties_by_"),
+    (CdrQuery(domains=("demo",), user="1001", caller="1002"), "cdr_parties_by_caller"),
+    (CdrQuery(domains=("demo",), user="1001", caller="1002", dialled="1001", site="N"), "cdr_parties_by_dialled"),
+    (CdrQuery(domains=("demo",), user="1001", dialled="1002", directions=RECEIVED), "cdr_parties_by_dialled"),
+]
+"""What can be asked for, and the beginning of the index that it is read from."""
 
 
-@pytest.mark.parametrize("name", LISTS)
-def test_a_list_is_read_from_an_index_alone_and_never_sorted(tmp_path: Path, name: str) -> None:
-    query, index = LISTS[name]
-    engine = open_engine(sqlite_url(tmp_path / "s.db"))
+def list_name(one: object) -> str:
+    """Return a test's name: what a query asks for."""
+    if not isinstance(one, CdrQuery):
+        return str(one)
+    return ",".join(f"{name}={value}" for name, value in asdict(one).items() if value not in (None, "", 0.0, math.inf))
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    engine = open_engine(sqlite_url(tmp_path_factory.mktemp("plans") / "s.db"))
     migrate(engine)
-    domain = query.domains[0] if query.domains else None
-    for after in (None, Place(5.0, "s-1")):
-        statement = key_statement(query, domain, 100, after).compile(engine, compile_kwargs={"literal_binds": True})
-        with engine.connect() as connection:
-            plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
-        assert len(plan) == 1, plan
-        assert "SEARCH" in plan[0]
-        assert index in plan[0]
-        assert "COVERING INDEX" in plan[0] or "PRIMARY KEY" in plan[0]
+    with engine.connect() as one:
+        yield one
+
+
+@pytest.mark.parametrize(("query", "index"), LISTS, ids=list_name)
+@pytest.mark.parametrize("after", [None, Place(5.0, "s-1")], ids=["first", "next"])
+def test_a_list_is_read_from_an_index_alone_and_never_sorted(
+    empty: Connection, query: CdrQuery, index: str, after: Place | None
+) -> None:
+    shape = shape_of(query, domains=query.domains is not None, after=after is not None)
+    values = values_of(query) | values_after(after) | {"domain": "demo", "limit": 100, "skip": 0}
+    steps = plan_of(empty, page_statement(shape), values)
+    reads = [step for step in steps if not step.startswith(("MERGE", "LEFT", "RIGHT"))]
+    assert reads
+    for step in reads:
+        assert "SEARCH" in step
+        assert f"INDEX {index}" in step or (index == "cdr_parties" and "USING PRIMARY KEY (domain" in step)
+        assert "COVERING INDEX" in step or "PRIMARY KEY" in step
+    counted = totals_statement(shape_of(query, domains=query.domains is not None), is_limited=True)
+    steps = plan_of(empty, counted, values | {"domains": query.domains, "at_most": 100})
+    assert [step for step in steps if "SCAN cdr" in step or "USE TEMP" in step] == []
+    assert all("COVERING" in step or "PRIMARY KEY" in step for step in steps if "SEARCH" in step)
+
+
+def plan_of(connection: Connection, statement: Executable, values: dict[str, object]) -> list[str]:
+    """Return the steps of SQLite's plan for a statement."""
+    explained: list[str] = []
+
+    def explain(_: object, cursor: sqlite3.Cursor, sql: str, parameters: Sequence[object], *__: object) -> None:
+        explained.extend(row[-1] for row in cursor.connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters))
+
+    event.listen(connection, "before_cursor_execute", explain)
+    try:
+        connection.execute(statement, values)
+    finally:
+        event.remove(connection, "before_cursor_execute", explain)
+    return explained
 
 
 async def test_a_record_that_cannot_be_read_stops_no_list(tmp_path: Path) -> None:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Engine, column, insert, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
 import ringbridge.adapters
 from ringbridge.adapters.nats_bus_subjects import Stream
 from ringbridge.adapters.store import SqlStore
 from ringbridge.adapters.store_batch import Offset, RecordChange, StoreBatch
+from ringbridge.adapters.store_cdr_rows import cdr_row, party_rows
 from ringbridge.adapters.store_engine import HEAD, StoreTooNew, migrate, open_engine, sqlite_url, upgrade
-from ringbridge.adapters.store_schema import metadata
+from ringbridge.adapters.store_schema import cdr_parties, cdrs, metadata
 from ringbridge.model.directory import User
 from tests.adapters.bus_calls import DOMAIN, TestClock
+from tests.adapters.cdr_samples import cdr, outside
 
 
 @pytest.mark.parametrize("make", [migrate, upgrade])
@@ -34,6 +37,29 @@ def test_the_steps_lead_to_the_tables_that_the_code_uses(tmp_path: Path, make: C
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     scripts = ScriptDirectory(str(Path(ringbridge.adapters.__path__[0]) / "store_migrations"))
     assert scripts.get_heads() == [HEAD]
+
+
+def check_that_cdrs_outlive_the_step_to_every_filter(engine: Engine) -> None:
+    """Rows of the step before are those of this version once the steps behind it are gone."""
+    upgrade(engine, "0007")
+    some = [cdr("inside", orig_site="North"), cdr("out", started_at=2000.0, **outside("+4570203040"))]
+    rows, parties = [cdr_row(one) for one in some], [row for one in some for row in party_rows(one)]
+    with engine.begin() as connection:
+        connection.execute(insert(cdrs), rows)
+        for party in parties:
+            names = ("domain", "user", "started_at", "id", "direction", "on_net", "seconds")
+            before = table("cdr_parties", *map(column, names))
+            connection.execute(insert(before), {name: party[name] for name in names})
+    assert migrate(engine)
+    with engine.connect() as connection:
+        assert [row._asdict() for row in connection.execute(select(cdrs).order_by(cdrs.c.started_at))] == rows
+        found = [row._asdict() for row in connection.execute(select(cdr_parties))]
+    order = itemgetter("id", "user")
+    assert sorted(found, key=order) == sorted(parties, key=order)
+
+
+def test_cdrs_outlive_the_step_to_every_filter(tmp_path: Path) -> None:
+    check_that_cdrs_outlive_the_step_to_every_filter(open_engine(sqlite_url(tmp_path / "s.db")))
 
 
 def test_a_newer_store_is_left_alone(tmp_path: Path) -> None:

@@ -10,21 +10,23 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, event, insert
 
 from ringbridge.adapters.store import SqlStore
 from ringbridge.adapters.store_batch import ReplicaStore, StoreBatch
+from ringbridge.adapters.store_cdr_lists import page_statement, shape_of, values_of
 from ringbridge.adapters.store_cdr_rows import cdr_row, party_rows
-from ringbridge.adapters.store_cdrs import key_statement
 from ringbridge.adapters.store_engine import migrate, open_engine, upgrade
 from ringbridge.adapters.store_schema import cdr_parties, cdrs, metadata
+from ringbridge.model.cdr_query import CdrQuery
 from ringbridge.model.directory import User
 from ringbridge.model.errors import StoreUnavailable
 from tests.adapters import test_store, test_store_cdrs
 from tests.adapters.bus_calls import DOMAIN, TestClock
 from tests.adapters.cdr_samples import cdr
 from tests.adapters.test_store import put
-from tests.adapters.test_store_cdrs import DEMO, LISTS, names
+from tests.adapters.test_store_cdrs import DEMO, LISTS, list_name, names
+from tests.adapters.test_store_sqlite import check_that_cdrs_outlive_the_step_to_every_filter
 from tests.live.node import document, node, user
 from tests.live.postgres import new_database, postgres
 
@@ -80,24 +82,51 @@ def test_the_steps_lead_to_the_tables_that_the_code_uses(url: str, make: object)
     engine.dispose()
 
 
-@pytest.mark.parametrize("name", LISTS)
-def test_a_list_is_read_from_an_index_in_its_order(connection: Connection, name: str) -> None:
-    """With as many rows as make an index worth it, and as few as a test has time for."""
-    query, index = LISTS[name]
-    if connection.execute(text("SELECT count(*) FROM cdrs")).scalar() == 0:
-        some = [
-            cdr(f"{number:05}", started_at=float(number), dialled=str(number), domain=domain, term_domain=domain)
-            for number in range(8000)
-            for domain in [f"d{number % 50}" if number % 20 else "demo"]
-        ]
-        connection.execute(insert(cdrs), [cdr_row(one) for one in some])
-        connection.execute(insert(cdr_parties), [row for one in some for row in party_rows(one)])
-        connection.commit()
-        connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE")
-    domain = query.domains[0] if query.domains else None
-    statement = key_statement(query, domain, 100, None)
-    compiled = statement.compile(connection.engine, compile_kwargs={"literal_binds": True})
-    plan = "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {compiled}"))
+def test_cdrs_outlive_the_step_to_every_filter(url: str) -> None:
+    engine = open_engine(url)
+    check_that_cdrs_outlive_the_step_to_every_filter(engine)
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def filled(connection: Connection) -> Connection:
+    """Return the connection with as many rows as make an index worth it, and as few as a test has time for."""
+    some = [
+        cdr(
+            f"{number:05}",
+            started_at=float(number),
+            dialled=str(number),
+            domain=domain,
+            term_domain=domain,
+            orig_site=f"Site {number % 40}",
+            orig_user=str(1000 + number % 300) if number % 3 else "",
+            answered_at=float(number % 2),
+        )
+        for number in range(12_000)
+        for domain in [f"d{number % 50}" if number % 20 else "demo"]
+    ]
+    connection.execute(insert(cdrs), [cdr_row(one) for one in some])
+    connection.execute(insert(cdr_parties), [row for one in some for row in party_rows(one)])
+    connection.commit()
+    connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM ANALYZE")
+    return connection
+
+
+@pytest.mark.parametrize(("query", "index"), LISTS, ids=list_name)
+def test_a_list_is_read_from_an_index_in_its_order(filled: Connection, query: CdrQuery, index: str) -> None:
+    statement = page_statement(shape_of(query, domains=query.domains is not None))
+    values = values_of(query) | {"domain": "demo", "limit": 100, "skip": 0}
+    explained: list[str] = []
+
+    def explain(_: object, cursor: psycopg.Cursor, sql: str, parameters: dict[str, object], *__: object) -> None:
+        explained.extend(row[0] for row in cursor.connection.execute(f"EXPLAIN {sql}".encode(), parameters))
+
+    event.listen(filled, "before_cursor_execute", explain)
+    try:
+        filled.execute(statement, values)
+    finally:
+        event.remove(filled, "before_cursor_execute", explain)
+    plan = "\n".join(explained)
     assert "Index Only Scan" in plan, plan
     assert {"cdr_parties": "cdr_parties_pkey"}.get(index, index) in plan, plan
     assert "Seq Scan" not in plan

@@ -33,6 +33,7 @@ def cdr_row(cdr: Cdr) -> Row:
 
 def party_rows(cdr: Cdr) -> list[Row]:
     """Return a row for each user in whose history a CDR belongs."""
+    caller, dialled = plain(cdr.caller), plain(cdr.dialled)
     return [
         {
             "domain": party.domain,
@@ -42,6 +43,10 @@ def party_rows(cdr: Cdr) -> list[Row]:
             "direction": party.direction.value,
             "on_net": cdr.is_on_net,
             "seconds": total_seconds(cdr),
+            "caller": caller,
+            "dialled": dialled,
+            "orig_site": cdr.orig_site,
+            "term_site": cdr.term_site,
         }
         for party in parties_of(cdr)
     ]

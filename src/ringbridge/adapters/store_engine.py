@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from ringbridge.adapters.store_schema import metadata
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest step in `store_migrations`."""
 CONNECT_S = 5
 """Seconds for a connection to a database server; a local network takes milliseconds."""
@@ -82,8 +82,8 @@ def _create(connection: Connection) -> None:
     connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
 
 
-def upgrade(engine: Engine) -> None:
-    """Go all steps that the database has not gone."""
+def upgrade(engine: Engine, to: str = "head") -> None:
+    """Go all steps up to `to` that the database has not gone."""
     # Imported here: Alembic takes a tenth of a second, and nearly every start finds nothing to do.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -92,4 +92,4 @@ def upgrade(engine: Engine) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "store_migrations").replace("%", "%%"))
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Float,
     Index,
     Integer,
@@ -121,8 +122,10 @@ call_users = Table(
 )
 
 # Every way of listing CDRs has an index in the list's own order that holds all that a list or a sum reads of it, so
-# that a page deep down and a count of millions touch no row (contract §6; `ringbridge bench cdrs`).
-_LISTED = ("started_at", "id", "direction", "seconds")
+# that a page deep down and a count of millions touch no row (contract §6; `store_cdr_lists`, `ringbridge bench cdrs`).
+_LISTED = ("started_at", "id", "seconds")
+_UNFILTERED = ("started_at", "id", "direction", "seconds")
+_SITES = ("orig_site", "term_site")
 
 cdrs = Table(
     "cdrs",
@@ -137,13 +140,15 @@ cdrs = Table(
     Column("orig_site", Text, nullable=False),
     Column("term_site", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    Index("cdrs_by_time", *_LISTED),
-    Index("cdrs_of_domain", "domain", *_LISTED),
-    Index("cdrs_by_direction", "domain", "direction", "started_at", "id", "seconds"),
-    Index("cdrs_by_caller", "domain", "caller", *_LISTED),
-    Index("cdrs_by_dialled", "domain", "dialled", *_LISTED),
+    Index("cdrs_by_time", *_UNFILTERED),
+    Index("cdrs_of_domain", "domain", *_UNFILTERED),
+    Index("cdrs_by_direction", "domain", "direction", *_LISTED),
+    Index("cdrs_by_direction_of_all", "direction", *_LISTED),
+    Index("cdrs_by_caller", "domain", "caller", "direction", *_LISTED, *_SITES),
+    Index("cdrs_by_dialled", "domain", "dialled", "direction", *_LISTED, "caller", *_SITES),
 )
-
+_OF_USER = ("domain", "user")
+_SEEN = ("direction", "on_net")
 cdr_parties = Table(
     "cdr_parties",  # the users in whose history a call belongs, and how each sees it (`model.cdr.parties_of`)
     metadata,
@@ -154,6 +159,38 @@ cdr_parties = Table(
     Column("direction", SmallInteger, nullable=False),
     Column("on_net", Boolean, nullable=False),
     Column("seconds", Integer, nullable=False),
-    PrimaryKeyConstraint("domain", "user", "started_at", "id", postgresql_include=["direction", "on_net", "seconds"]),
+    Column("caller", Text, nullable=False),
+    Column("dialled", Text, nullable=False),
+    Column("orig_site", Text, nullable=False),
+    Column("term_site", Text, nullable=False),
+    PrimaryKeyConstraint(*_OF_USER, "started_at", "id", postgresql_include=["seconds"]),
+    Index("cdr_parties_by_direction", *_OF_USER, *_SEEN, *_LISTED),
+    Index("cdr_parties_by_caller", *_OF_USER, "caller", *_SEEN, *_LISTED, *_SITES),
+    Index("cdr_parties_by_dialled", *_OF_USER, "dialled", *_SEEN, *_LISTED, "caller", *_SITES),
     sqlite_with_rowid=False,
 )
+
+
+def has_site(table: Table, leg: str) -> ColumnElement[bool]:
+    """Return whether a leg has a site: most domains have none, and their calls are in no index of sites.
+
+    Not `> ''`: SQLite would take that for a range, and other indexes for better.
+    """
+    return table.c[f"{leg}_site"] != text("''")
+
+
+def _index_sites(table: Table, *columns: str, seen: tuple[str, ...]) -> None:
+    """Add the indexes by the site of each leg; the second leg's says too whether the first has counted the call."""
+    for leg, more in (("orig", ()), ("term", ("orig_site",))):
+        named = (*columns, f"{leg}_site", *seen, *_LISTED, *more)
+        has_one = has_site(table, leg)
+        Index(
+            f"{table.name}_by_{leg}_site",
+            *(table.c[name] for name in named),
+            sqlite_where=has_one,
+            postgresql_where=has_one,
+        )
+
+
+_index_sites(cdrs, "domain", seen=("direction",))
+_index_sites(cdr_parties, *_OF_USER, seen=_SEEN)

@@ -1,7 +1,9 @@
 """A year of CDRs in the store, and how long the API takes for pages, counts and exports of it.
 
 The rows are written straight into the store's tables, as its own code makes them, with the indexes made afterwards;
-then a node serves them. Half of all calls are one domain's, and a tenth of those one user's.
+then a node serves them. Half of all calls are one domain's, and a tenth of those one user's; a fifth are of a domain
+that only ever calls out; the rest are of the many domains of a reseller. Every filter is asked of all of them, by a
+reseller, of a domain and of a user, where it finds much and where it finds nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import itertools
 import random
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,10 +30,18 @@ from ringbridge.model.release import HUNG_UP, RING_TIMEOUT
 YEAR_S = 365 * 86_400.0
 BATCH = 20_000
 TEMPLATES = 20_000
-OTHER_DOMAINS = 200
+OUTGOING = "outgoing.example"
+RESELLER = "bench-reseller"
+RESOLD = tuple(f"d{number}.example" for number in range(200))
 USERS = 500
+SITES = 50
 BUSY_USER = "1000"
+PLACES = ("all", "reseller", "domain", "calls out", "user")
+"""Whose lists are asked for: everybody's, of a reseller of 200 domains, of a domain with half of all calls, of one with
+a fifth that only calls out, of a user with a twentieth."""
 REPEATS = 20
+ENOUGH_MS = 1000.0
+"""What takes longer is not asked twenty times."""
 CSV_ROWS = 20_000
 Line: TypeAlias = tuple[Any, ...]
 
@@ -41,10 +51,14 @@ _COLUMNS = {table.name: [column.name for column in table.columns] for table in (
 class Timing(msgspec.Struct, frozen=True):
     """What one request took, in milliseconds, the first time and then."""
 
+    place: str
+    """Whose list it was."""
     name: str
+    """What was asked of it."""
     first_ms: float
     p50_ms: float
     max_ms: float
+    status: int
 
 
 class CdrResult(msgspec.Struct, frozen=True):
@@ -58,54 +72,61 @@ class CdrResult(msgspec.Struct, frozen=True):
 
 def _templates(chance: random.Random) -> list[Cdr]:
     """Return calls of all kinds that begin at 0."""
-    made: list[Cdr] = []
-    for _ in range(TEMPLATES):
-        busy = chance.random()
-        domain = DOMAIN if busy < 0.5 else f"d{chance.randrange(OTHER_DOMAINS)}.example"
-        user = BUSY_USER if busy < 0.05 else str(1001 + chance.randrange(USERS))
-        answered = chance.random() < 0.7
-        seconds = chance.expovariate(1 / 120) if answered else 20.0
-        inside = chance.random() < 0.2
-        other = str(1001 + chance.randrange(USERS)) if inside else f"45{chance.randrange(20_000_000, 99_999_999)}"
-        made.append(
-            Cdr(
-                id="",
-                domain=domain,
-                user=user,
-                call_id="",
-                started_at=0.0,
-                ringing_at=2.0,
-                orig_answered_at=2.0,
-                answered_at=6.0 if answered else 0.0,
-                ended_at=6 + seconds,
-                talking_s=seconds if answered else 0.0,
-                total_s=6 + seconds,
-                held_s=0.0,
-                cause=HUNG_UP if answered else RING_TIMEOUT,
-                ended_by="origination" if answered else "termination",
-                disconnect_reason_text="Orig: Bye" if answered else "Term: No Answer",
-                orig_user=user,
-                orig_uri=f"sip:{user}@{domain}",
-                orig_caller_id=other,
-                orig_sip_call_id="o",
-                term_user=other if inside else "",
-                term_uri=f"sip:{other}@{domain}",
-                term_caller_id="4570101010",
-                term_sip_call_id="t",
-                dialled=other,
-                codec="PCMU",
-                node="bench",
-                orig_domain=domain,
-                orig_name="Ada Lovelace",
-                orig_host="192.0.2.1",
-                orig_media="192.0.2.1:4000",
-                term_domain=domain if inside else "",
-                term_host="192.0.2.2",
-                asked=other,
-                application="call",
-            )
-        )
-    return made
+    return [_template(chance) for _ in range(TEMPLATES)]
+
+
+def _template(chance: random.Random) -> Cdr:
+    busy = chance.random()
+    domain = DOMAIN if busy < 0.5 else OUTGOING if busy < 0.7 else chance.choice(RESOLD)
+    user = BUSY_USER if busy < 0.05 else str(1001 + chance.randrange(USERS))
+    colleague, outside = str(1001 + chance.randrange(USERS)), f"45{chance.randrange(20_000_000, 99_999_999)}"
+    kind = 1.0 if domain == OUTGOING else chance.random()
+    # Between two users, from outside to a user, or from a user to the outside.
+    orig, term = (user, colleague) if kind < 0.2 else ("", user) if kind < 0.4 else (user, "")
+    answered = chance.random() < 0.7
+    seconds = chance.expovariate(1 / 120) if answered else 20.0
+    return Cdr(
+        id="",
+        domain=domain,
+        user=user,
+        call_id="",
+        started_at=0.0,
+        ringing_at=2.0,
+        orig_answered_at=2.0,
+        answered_at=6.0 if answered else 0.0,
+        ended_at=6 + seconds,
+        talking_s=seconds if answered else 0.0,
+        total_s=6 + seconds,
+        held_s=0.0,
+        cause=HUNG_UP if answered else RING_TIMEOUT,
+        ended_by="origination" if answered else "termination",
+        disconnect_reason_text="Orig: Bye" if answered else "Term: No Answer",
+        orig_user=orig,
+        orig_uri=f"sip:{orig or outside}@{domain}",
+        orig_caller_id=term or outside,
+        orig_sip_call_id="o",
+        term_user=term,
+        term_uri=f"sip:{term or outside}@{domain}",
+        term_caller_id="4570101010",
+        term_sip_call_id="t",
+        dialled=term or outside,
+        codec="PCMU",
+        node="bench",
+        orig_domain=domain if orig else "",
+        orig_name="Ada Lovelace",
+        orig_host="192.0.2.1",
+        orig_media="192.0.2.1:4000",
+        term_domain=domain if term else "",
+        term_host="192.0.2.2",
+        asked=term or outside,
+        application="call",
+        orig_site=_site(orig),
+        term_site=_site(term),
+    )
+
+
+def _site(user: str) -> str:
+    return f"Site {int(user) % SITES}" if user else ""
 
 
 def samples(rows: int, *, now: float) -> Iterator[tuple[Line, list[Line]]]:
@@ -181,10 +202,19 @@ async def measure_cdrs(folder: Path, *, rows: int, url: str | None) -> CdrResult
     options = _prepare(folder, rows, url, now)
     filled_s = time.perf_counter() - began
     async with solo(folder, *options) as node:
-        headers = {"Authorization": f"Bearer {node.key}"}
         base = f"http://127.0.0.1:{node.http_port}/ns-api/v2"
-        async with httpx.AsyncClient(base_url=base, headers=headers, timeout=120) as client:
-            timings = [await _time(client, *request) for request in await _requests(client, rows, now)]
+        async with AsyncExitStack() as stack:
+
+            async def opened(key: str) -> httpx.AsyncClient:
+                headers = {"Authorization": f"Bearer {key}"}
+                return await stack.enter_async_context(httpx.AsyncClient(base_url=base, headers=headers, timeout=120))
+
+            client = await opened(node.key)
+            reseller = await opened(await _resold(client))
+            timings = [
+                await _time(reseller if request.place == "reseller" else client, request)
+                for request in await _requests(client, rows, now)
+            ]
             csv_rows_per_s = await _export(client, now)
     return CdrResult(rows, filled_s, timings, csv_rows_per_s)
 
@@ -202,47 +232,78 @@ def _prepare(folder: Path, rows: int, url: str | None, now: float) -> list[str]:
     return ["--config", str(config)]
 
 
-async def _requests(client: httpx.AsyncClient, rows: int, now: float) -> list[tuple[str, str, dict[str, str]]]:
+async def _resold(client: httpx.AsyncClient) -> str:
+    """Give the reseller its domains; return its API key."""
+    for domain in (OUTGOING, *RESOLD):
+        reseller = RESELLER if domain in RESOLD else "another"
+        body = {"domain": domain, "reseller": reseller, "description": "Calls of a year"}
+        (await client.post("/domains", json=body)).raise_for_status()
+    body = {"description": "A reseller's key", "reseller": RESELLER, "domain": "*", "user-scope": "Reseller"}
+    made = await client.post("/apikeys", json=body)
+    made.raise_for_status()
+    return str(made.json()["key"])
+
+
+class _Request(msgspec.Struct, frozen=True):
+    place: str
+    name: str
+    path: str
+    params: dict[str, str]
+
+
+async def _requests(client: httpx.AsyncClient, rows: int, now: float) -> list[_Request]:
     year = {"datetime-start": _when(now - YEAR_S - 86_400)}
-    domain = f"/domains/{DOMAIN}"
-    busy = f"{domain}/users/{BUSY_USER}/cdrs"
-    middle = str(max(rows // 4, 1))
-    (newest, *_) = (await client.get(f"{domain}/cdrs", params=year | {"limit": "1"})).json()
+    domain, outgoing = f"/domains/{DOMAIN}/cdrs", f"/domains/{OUTGOING}/cdrs"
+    busy = f"/domains/{DOMAIN}/users/{BUSY_USER}/cdrs"
+    (newest, *_) = (await client.get(domain, params=year | {"limit": "1", "type": "Outbound"})).json()
     dialled = str(newest["call-orig-to-user"])
-    return [
-        ("all, first page", "/cdrs", year),
-        ("domain, first page", f"{domain}/cdrs", year),
-        ("domain, 1000 a page", f"{domain}/cdrs", year | {"limit": "1000"}),
-        ("domain, last day", f"{domain}/cdrs", {}),
-        ("domain, missed", f"{domain}/cdrs", year | {"type": "Missed"}),
-        ("domain, on-net", f"{domain}/cdrs", year | {"type": "On-net"}),
-        ("domain, a caller", f"{domain}/cdrs", year | {"caller": "1234"}),
-        ("domain, a number", f"{domain}/cdrs", year | {"dialled": dialled}),
-        ("busy user, first page", busy, year),
-        ("domain, behind the middle", f"{domain}/cdrs", year | {"after": f"{now - YEAR_S / 2!r}_z"}),
-        ("domain, start in the middle", f"{domain}/cdrs", year | {"start": middle}),
-        ("domain, count of a day", f"{domain}/cdrs/count", {}),
-        ("busy user, count of the year", f"{busy}/count", year),
-        ("domain, count of the year", f"{domain}/cdrs/count", year),
-        ("all, count of the year", "/cdrs/count", year),
+    filters = [
+        {},
+        *({"type": name} for name in ("Outbound", "Inbound", "Missed", "Received", "On-net", "Off-net")),
+        *({"caller": one} for one in (BUSY_USER, "1234", "none")),
+        *({"dialled": one} for one in ("1234", dialled, "none")),
+        *({"site": one} for one in ("Site 7", "none")),
+        {"caller": BUSY_USER, "type": "Missed"},
+        {"caller": BUSY_USER, "dialled": "1234"},
+        {"caller": BUSY_USER, "site": "none"},
+        {"dialled": "1234", "site": "none"},
+        {"site": "Site 7", "type": "Outbound"},
     ]
+    places = dict(zip(PLACES, ("/cdrs", "/cdrs", domain, outgoing, busy), strict=True))
+    filtered = [_Request(place, _named(one), path, year | one) for one in filters for place, path in places.items()]
+    middle = str(max(rows // 4, 1))
+    return [
+        *filtered,
+        _Request("domain", "1000 a page", domain, year | {"limit": "1000"}),
+        _Request("domain", "last day", domain, {}),
+        _Request("domain", "behind the middle", domain, year | {"after": f"{now - YEAR_S / 2!r}_z"}),
+        _Request("domain", "start in the middle", domain, year | {"start": middle}),
+        _Request("domain", "count of a day", f"{domain}/count", {}),
+        _Request("user", "count of the year", f"{busy}/count", year),
+        _Request("domain", "count of the year", f"{domain}/count", year),
+        _Request("all", "count of the year", "/cdrs/count", year),
+    ]
+
+
+def _named(filters: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in filters.items()) or "no filter"
 
 
 def _when(at: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
 
-async def _time(client: httpx.AsyncClient, name: str, path: str, params: dict[str, str]) -> Timing:
+async def _time(client: httpx.AsyncClient, request: _Request) -> Timing:
     took: list[float] = []
+    status = 0
     for _ in range(REPEATS + 1):
         began = time.perf_counter()
-        answer = await client.get(path, params=params)
+        status = (await client.get(request.path, params=request.params)).status_code
         took.append(1000 * (time.perf_counter() - began))
-        answer.raise_for_status()
-        if "count" in path and len(took) > 3:
+        if took[-1] > ENOUGH_MS and len(took) > 2:
             break
     first, *then = took
-    return Timing(name, first, sorted(then)[len(then) // 2], max(then))
+    return Timing(request.place, request.name, first, sorted(then)[len(then) // 2], max(then), status)
 
 
 async def _export(client: httpx.AsyncClient, now: float) -> float:

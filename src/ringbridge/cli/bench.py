@@ -129,11 +129,18 @@ async def _dial_plans(folder: Path, rules: int, say: Callable[[str], None]) -> N
 
 
 async def _cdrs(folder: Path, rows: int, store_url: str | None, say: Callable[[str], None]) -> None:
-    from ringbridge.bench.cdrs import measure_cdrs
+    from ringbridge.bench.cdrs import PLACES, measure_cdrs
 
     result = await measure_cdrs(folder, rows=rows, url=store_url)
     database = "PostgreSQL" if store_url else "SQLite"
-    say(f"cdrs     {result.rows} CDRs of a year in {database}, written in {result.filled_s:.0f} s; HTTP, 100 a page:")
-    for one in result.timings:
-        say(f"         {one.name:28} first {one.first_ms:7.1f}  p50 {one.p50_ms:7.1f}  max {one.max_ms:7.1f} ms")
+    say(f"cdrs     {result.rows} CDRs of a year in {database}, written in {result.filled_s:.0f} s")
+    say("         pages of 100 over HTTP, milliseconds: median (slowest)")
+    say(f"         {'':26}" + "".join(f"{place:>13}" for place in PLACES))
+    for name in dict.fromkeys(one.name for one in result.timings):
+        cells = {
+            one.place: f"{one.p50_ms:.0f} ({max(one.first_ms, one.max_ms):.0f})" if one.status == 200 else one.status
+            for one in result.timings
+            if one.name == name
+        }
+        say(f"         {name:26}" + "".join(f"{cells.get(place, ''):>13}" for place in PLACES))
     say(f"         CSV: {result.csv_rows_per_s:.0f} CDRs a second")
