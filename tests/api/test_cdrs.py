@@ -432,3 +432,10 @@ async def test_while_the_store_cannot_be_written_nothing_is_answered_that_may_be
     await until(lambda: not world.replica.fault)
     assert (await client.get(f"{CALLS}/full")).status_code == 200
     assert (await client.get(f"{CALLS}/another")).status_code == 404
+
+
+async def test_a_hidden_caller_has_no_number(world: World, manager: httpx.AsyncClient) -> None:
+    """The API calls it an integer: a client that is strict about types could not read the list."""
+    await put(world, cdr("c1", started_at=world.clock.now() - 60, term_caller_id="anonymous"))
+    (found,) = (await manager.get(DEMO)).json()
+    assert found["call-orig-caller-id"] is None

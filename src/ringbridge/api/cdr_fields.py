@@ -19,6 +19,10 @@ Kind: TypeAlias = Literal["string", "int", "id", "bool", "mixed"]
 """`id` is what the API calls an integer and really is a name."""
 
 
+ANONYMOUS: Final = "anonymous"
+"""The number of a caller who is not shown (RFC 3323 §4.1.1.3)."""
+
+
 class Seen:
     """A CDR as somebody sees it: in a time zone, and as one of its parties."""
 
@@ -56,6 +60,11 @@ def number_or_text(text: str) -> int | str:
 
 def _said(text: str) -> str | None:
     return text or None
+
+
+def _shown(text: str) -> int | str | None:
+    """Return the number that was shown; None where the caller was hidden."""
+    return None if text in ("", ANONYMOUS) else number_or_text(text)
 
 
 def _maker_uri(cdr: Cdr) -> str:
@@ -122,7 +131,7 @@ CDR_D: Final = (
     CdrField("call-leg-ordinal-index", "int", lambda _: 0),
     CdrField("call-on-hold-duration-seconds", "int", lambda s: round(s.cdr.held_s)),
     CdrField("call-orig-call-id", "string", lambda s: s.cdr.call_id),
-    CdrField("call-orig-caller-id", "id", lambda s: number_or_text(s.cdr.term_caller_id)),
+    CdrField("call-orig-caller-id", "id", lambda s: _shown(s.cdr.term_caller_id)),
     CdrField("call-orig-department", "string", lambda s: _said(s.cdr.orig_department)),
     CdrField("call-orig-domain", "string", lambda s: s.cdr.orig_domain or s.cdr.domain),
     CdrField("call-orig-from-host", "string", lambda s: host_part(s.cdr.orig_uri)),
