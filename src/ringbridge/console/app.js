@@ -87,7 +87,7 @@ function Frame({ me, now, children }) {
       <div class="who">
         <${LiveMark} />
         ${isWide && html`<${DomainChoice} />`}
-        <span class="name" title=${me.uid}>${me.name}<span class="scope">${me.scope}</span></span>
+        <span class="name" title=${`${me.name} ${me.uid}`}><span>${me.name}</span><span class="scope">${me.scope}</span></span>
         <button type="button" class="button small" onClick=${logOut}>Log out</button>
       </div>
     </header>

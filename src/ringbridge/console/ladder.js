@@ -1,13 +1,13 @@
 // One call as a sequence diagram: who told whom what, and when. The table below it says the same.
-import { html } from "./core.js";
+import { html, useEffect, useState } from "./core.js";
 import { since } from "./format.js";
 
 const TOP = 64;
 const STEP = 40;
-const GUTTER = 84; // where times stand
-const FIRST = 62; // from the gutter to the first line of life
-const APART = 176;
-const RIGHT = 92;
+// Where times stand, from there to the first line of life, between two of them, and behind the last.
+const WIDE = { gutter: 84, first: 62, apart: 176, right: 92, hasNotes: true };
+const NARROW = { gutter: 66, first: 18, apart: 79, right: 40, hasNotes: false };
+const PHONE = matchMedia("(max-width: 46rem)");
 const RELEASED_BY_PHONE = new Set(["hung-up"]);
 const SIDES = { origination: "First leg", termination: "Second leg" };
 
@@ -55,7 +55,7 @@ function drawn(step, columns, call) {
       const orig = up.find((one) => one.side === "origination");
       const term = up.find((one) => one.side === "termination");
       if (!orig || !term) return { at: "ringbridge", text: "joined" };
-      return { from: orig.id, to: term.id, text: "audio both ways", isMedia: true };
+      return { from: orig.id, to: term.id, text: "audio", note: "both ways", isMedia: true };
     }
     case "ordered":
       return { from: "api", to: "ringbridge", text: step.detail.split(",")[0] }; // by which key, the table says
@@ -74,7 +74,7 @@ function drawn(step, columns, call) {
   }
 }
 
-function Arrow({ x1, x2, y, one }) {
+function Arrow({ x1, x2, y, one, hasNotes }) {
   const turn = x2 > x1 ? 1 : -1;
   const middle = (x1 + x2) / 2;
   const isFailure = /^[4-6]\d\d/.test(one.text);
@@ -84,22 +84,34 @@ function Arrow({ x1, x2, y, one }) {
     <path d=${`M${x2} ${y} l${-turn * 9} -4.5 v9 z`} />
     ${one.isMedia && html`<path d=${`M${x1} ${y} l${turn * 9} -4.5 v9 z`} />`}
     <text x=${middle} y=${y - 6} text-anchor="middle">
-      ${one.text}${one.note && html`<tspan class="detail"> ${one.note}</tspan>`}
+      ${one.text}${one.note && hasNotes && html`<tspan class="detail"> ${one.note}</tspan>`}
     </text>
   </g>`;
 }
 
-function Note({ x, y, one }) {
+function Note({ x, y, one, hasNotes }) {
   return html`<g class=${`remark ${one.isBad ? "failure" : ""}`}>
     <circle cx=${x} cy=${y} r="4" />
-    <text x=${x + 11} y=${y + 4}>${one.text}${one.note && html`<tspan class="detail"> ${one.note}</tspan>`}</text>
+    <text x=${x + 11} y=${y + 4}>${one.text}${one.note && hasNotes && html`<tspan class="detail"> ${one.note}</tspan>`}</text>
   </g>`;
 }
 
+/** Whether there is little room; the table says what then has no place in the picture. */
+function useNarrow() {
+  const [isNarrow, setNarrow] = useState(PHONE.matches);
+  useEffect(() => {
+    const change = () => setNarrow(PHONE.matches);
+    PHONE.addEventListener("change", change);
+    return () => PHONE.removeEventListener("change", change);
+  }, []);
+  return isNarrow;
+}
+
 function Picture({ call, steps }) {
+  const { gutter, first, apart, right, hasNotes } = useNarrow() ? NARROW : WIDE;
   const columns = columnsOf(call);
-  const places = new Map(columns.map((column, number) => [column.id, GUTTER + FIRST + number * APART]));
-  const width = GUTTER + FIRST + (columns.length - 1) * APART + RIGHT;
+  const places = new Map(columns.map((column, number) => [column.id, gutter + first + number * apart]));
+  const width = gutter + first + (columns.length - 1) * apart + right;
   const height = TOP + steps.length * STEP + 16;
   const isLive = call["call-state"] !== "ended";
   return html`<svg
@@ -123,10 +135,10 @@ function Picture({ call, steps }) {
       const one = drawn(step, columns, call);
       const isLast = isLive && number === steps.length - 1;
       return html`<g key=${`${number}`} class=${isLast ? "latest" : ""}>
-        <text class="time" x=${GUTTER - 10} y=${y + 4} text-anchor="end">${since(step.ms)}</text>
+        <text class="time" x=${gutter - 10} y=${y + 4} text-anchor="end">${since(step.ms)}</text>
         ${one.at
-          ? html`<${Note} x=${places.get(one.at)} y=${y} one=${one} />`
-          : html`<${Arrow} x1=${places.get(one.from)} x2=${places.get(one.to)} y=${y} one=${one} />`}
+          ? html`<${Note} x=${places.get(one.at)} y=${y} one=${one} hasNotes=${hasNotes} />`
+          : html`<${Arrow} x1=${places.get(one.from)} x2=${places.get(one.to)} y=${y} one=${one} hasNotes=${hasNotes} />`}
       </g>`;
     })}
   </svg>`;

@@ -60,11 +60,12 @@ function Actions({ me, call, domain, user, onDone }) {
     </div>
     ${isTransfer &&
     html`<form class="row" onSubmit=${(event) => event.preventDefault()}>
-      <${Field} label="Transfer to" value=${to} onValue=${setTo} hint="An extension or a number; it takes your place when it answers" required isNext />
+      <${Field} label="Transfer to" value=${to} onValue=${setTo} inputmode="tel" required isNext />
       <${Button} type="submit" kind="main" act=${order("transfer", `${to} is being rung.`, { "call-term-user": to.trim() })} onError=${setError} disabled=${!to}>
         Transfer
       <//>
     </form>`}
+    ${isTransfer && html`<p class="small">An extension or a number. It takes the place of ${acting} when it answers.</p>`}
     <${ErrorNote} error=${error} />
     ${done && !error && html`<${Notice}>${done}<//>`}
     <${LastOrder} order=${call["call-order"]} />
@@ -137,8 +138,8 @@ function Recordings({ recordings }) {
 function useCall(domain, user, callId) {
   const path = paths.call(domain, user, callId);
   const loaded = useLoad(async () => {
-    const call = await read(path);
     const ladder = await read(`${path}/ladder`);
+    const call = await read(path); // second: it has every leg that a step is of
     const recordings = isOver(call) ? await list(`${paths.user(domain, user)}/recordings/${encodeURIComponent(callId)}`) : { items: [] };
     return { call, steps: ladder.steps, recordings: recordings.items };
   }, [path]);

@@ -149,6 +149,7 @@ export function CallsPage({ me, domain }) {
   const seen = [...(calls?.values() ?? [])]
     .filter((call) => !domain || domain === "~" || call.domain === domain)
     .sort((one, other) => instant(other.startedAt) - instant(one.startedAt));
+  const words = (number) => (number === 1 ? "1 call is up" : `${number || "No"} calls are up`);
   const active = seen.filter((call) => !call.endedAt).length;
   const isWide = me.level === "super" || me.level === "reseller";
   const columns = [
@@ -163,7 +164,7 @@ export function CallsPage({ me, domain }) {
   ];
   return html`<div class="heading">
       <h1>Live calls</h1>
-      <p class="count" role="status">${calls === null ? "" : active === 1 ? "1 call is up" : `${active} calls are up`}</p>
+      <p class="count" role="status">${calls === null ? "" : words(active)}</p>
       <a class="button main" href="#/place">Place a call</a>
     </div>
     <${ErrorNote} error=${error} />

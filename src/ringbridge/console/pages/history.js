@@ -22,10 +22,12 @@ function day(ago) {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 }
 
-/** A user's own CDRs and a domain's have other names for the same. */
+/** A user's own CDRs and a domain's have other names for the same; a user's tell who the other party was. */
 function ofRow(row) {
   const epoch = (seconds) => (seconds ? new Date(seconds * 1000).toISOString() : "");
   const isUsers = "cdr_id" in row;
+  const other = [row.name, row.number].filter(Boolean).join(" · ");
+  const isMine = isUsers && DIRECTIONS[row.type] === "Outgoing";
   return {
     id: row.id ?? row.cdr_id,
     callId: row["call-id"],
@@ -34,8 +36,8 @@ function ofRow(row) {
     startedAt: isUsers ? epoch(row.time_start) : row["call-start-datetime"],
     endedAt: isUsers ? epoch(row.time_release) : row["call-disconnect-datetime"],
     direction: DIRECTIONS[isUsers ? row.type : row["call-direction"]] ?? "",
-    from: isUsers ? [row.name, row.number].filter(Boolean).join(" · ") : row["call-orig-user"] ?? row["call-orig-from-user"],
-    to: isUsers ? /^sips?:([^@]*)/.exec(row.orig_to_uri ?? "")?.[1] ?? row.orig_to_uri : row["call-orig-to-user"] ?? row["call-term-user"],
+    from: isUsers ? (isMine ? "you" : other) : row["call-orig-user"] ?? row["call-orig-from-user"],
+    to: isUsers ? (isMine ? other : "you") : row["call-orig-to-user"] ?? row["call-term-user"],
     talked: isUsers ? (row.time_answer ? row.time_release - row.time_answer : 0) : row["call-talking-duration-seconds"],
     cause: row["release-cause"],
   };

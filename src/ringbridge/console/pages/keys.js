@@ -75,7 +75,9 @@ export function KeysPage({ me, domain }) {
     </div>`}
     <details open=${loaded.data?.items.length === 0}>
       <summary>Make a key</summary>
-      <${NewKey} me=${me} domain=${domain} onMade=${onMade} />
+      ${me.kind === "login" && me.level === "user"
+        ? html`<p>Keys are made by whoever manages your domain: ask an Office Manager.</p>`
+        : html`<${NewKey} me=${me} domain=${domain} onMade=${onMade} />`}
     </details>
     <${ErrorNote} error=${error} />
     <${Loaded} of=${loaded}>

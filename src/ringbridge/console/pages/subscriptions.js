@@ -1,7 +1,7 @@
 // Event subscriptions: where events are sent, how that went, and a way to try it.
 import { ask, list } from "../api.js";
 import { html, useLoad, useState } from "../core.js";
-import { Button, Copy, Empty, ErrorNote, Field, Loaded, Notice, Table, Time, sentence } from "../parts.js";
+import { Button, Copy, Empty, ErrorNote, Field, Loaded, Notice, Table, Time } from "../parts.js";
 
 const SUBSCRIPTIONS = "/ns-api/v2/subscriptions";
 const LAST = 20;
@@ -102,7 +102,7 @@ function Subscription({ one, onChange }) {
     <${ErrorNote} error=${error} />
     ${tested &&
     html`<${Notice} kind=${tested.outcome === "delivered" ? "good" : "bad"}>
-      <p>${sentence(`The test was ${outcome(tested)}, in ${tested["duration-ms"]} ms`)}</p>
+      <p>Test ${outcome(tested)}, in ${tested["duration-ms"]} ms.</p>
       ${tested["response-excerpt"] && html`<pre>${tested["response-excerpt"]}</pre>`}
     <//>`}
     <h3>Last deliveries</h3>
