@@ -1,51 +1,15 @@
 """`ringbridge call` against the API, with an engine whose story is written down."""
 
 import re
-import time
 from collections.abc import Sequence
 
 import pytest
 
 from ringbridge.model.directory import DialRule
-from ringbridge.model.events import (
-    CallClaimed,
-    CallEnded,
-    CallEvent,
-    LegAnswered,
-    LegInvited,
-    LegReleased,
-    LegRinging,
-    Target,
-)
-from ringbridge.model.ids import LegId, NodeId
-from ringbridge.model.release import HUNG_UP, ReleaseCause, of_sip_status
+from ringbridge.model.events import CallEvent, LegInvited
+from ringbridge.model.release import HUNG_UP, of_sip_status
 from tests.cli.conftest import Api, Outcome, command
-
-O1, T1 = LegId("o1"), LegId("t1")
-START = 1_800_000_000.0  # the world's clock
-
-
-def target(name: str) -> Target:
-    return Target(f"sip:{name}@127.0.0.1", "UDP", "127.0.0.1", 5070, name, f"sip:{name}@demo", user=name, domain="demo")
-
-
-def leg(leg_id: LegId, name: str, at: float) -> list[CallEvent]:
-    return [
-        LegInvited(leg_id, target(name), f"sip-{leg_id}-{time.time_ns()}", b"", at),
-        LegRinging(leg_id, at + 0.1),
-        LegAnswered(leg_id, b"", "PCMU", at + 0.2, at + 0.2),
-    ]
-
-
-CLAIMED = CallClaimed(NodeId("n1"), 1, START + 0.01)
-
-
-def joined() -> list[list[CallEvent]]:
-    return [[CLAIMED, *leg(O1, "1001", START + 0.02)], leg(T1, "1002", START + 1)]
-
-
-def ended(cause: ReleaseCause) -> list[CallEvent]:
-    return [LegReleased(O1, cause, START + 5), CallEnded(cause, "origination", START + 5)]
+from tests.cli.stories import CLAIMED, O1, START, ended, joined, target
 
 
 async def call(api: Api, *args: str) -> Outcome:

@@ -1,10 +1,12 @@
 """Addresses as people write them, and the program's first impression."""
 
+import asyncio
+
 import pytest
 
-from ringbridge.cli import COMMANDS, build
+from ringbridge.cli import COMMANDS, GROUPS, build
 from ringbridge.cli.options import node_overrides, split_address
-from tests.cli.conftest import command
+from tests.cli.conftest import PROGRAM, command
 
 
 @pytest.mark.parametrize(
@@ -50,11 +52,11 @@ def test_what_is_not_given_changes_nothing() -> None:
 async def test_help_names_the_commands() -> None:
     done = await command("--help")
     assert done.status == 0
-    for name in COMMANDS:
+    for name in (*COMMANDS, *GROUPS):
         assert f"\n  {name} " in done.out
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, *GROUPS])
 def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     build()([name, "--help"], prog_name="ringbridge", standalone_mode=False)
     assert f"Usage: ringbridge {name}" in capsys.readouterr().out
@@ -64,3 +66,11 @@ async def test_a_setting_that_cannot_be_is_named() -> None:
     done = await command("serve", "--durability", "perhaps")
     assert done.status == 2
     assert "bus.durability" in done.err
+
+
+@pytest.mark.parametrize(("words", "offered"), [("ringbridge c", "calls"), ("ringbridge calls tr", "transfer")])
+async def test_a_shell_is_told_what_may_come_next(words: str, offered: str) -> None:
+    environment = {"_RINGBRIDGE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    process = await asyncio.create_subprocess_exec(PROGRAM, env=environment, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    assert offered in out.decode().split()

@@ -1,16 +1,20 @@
-"""The command line: `ringbridge serve`, `demo`, `call`, `apply`, `export`, `phone`, `version`.
+"""The command line: `ringbridge serve`, `demo`, `call`, `top`, `calls list` and so on.
 
-A command is a module of this package with a function of its name, entered in `COMMANDS`. It imports what it needs
-inside that function, so that `ringbridge --help` stays quick; it talks to a running Ringbridge by HTTP alone.
+A command is a module of this package with a function of its name, entered in `COMMANDS`; a group of commands, entered
+in `GROUPS`, is a module with a table of them, `COMMANDS`, whose docstring says what they are about. A command imports
+what it needs inside its function, so that `ringbridge --help` stays quick; it talks to a running Ringbridge by HTTP
+alone.
 """
 
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 
 import typer
 
 COMMANDS = ("demo", "serve", "call", "apply", "export", "phone", "bench", "version")
+GROUPS = ("calls", "cdrs")
 """In the order in which `--help` shows them."""
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -22,7 +26,6 @@ def build() -> typer.Typer:
         name="ringbridge",
         help="Click-to-call: one HTTP request rings two phones and joins them.",
         no_args_is_help=True,
-        add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings=_SETTINGS,
@@ -30,7 +33,21 @@ def build() -> typer.Typer:
     for name in COMMANDS:
         module = importlib.import_module(f"ringbridge.cli.{name}")
         app.command(name, context_settings=_SETTINGS)(getattr(module, name))
+    for name in GROUPS:
+        module = importlib.import_module(f"ringbridge.cli.{name}")
+        app.add_typer(_group(module), name=name)
     return app
+
+
+def _group(module: ModuleType) -> typer.Typer:
+    """Return the commands of a module as one command, `calls` with `list`, `show` and so on below it."""
+    about = (module.__doc__ or "").partition(": ")[2].strip()
+    group = typer.Typer(
+        help=about[:1].upper() + about[1:], no_args_is_help=True, rich_markup_mode=None, context_settings=_SETTINGS
+    )
+    for name, command in module.COMMANDS.items():
+        group.command(name, context_settings=_SETTINGS)(command)
+    return group
 
 
 def main() -> None:

@@ -27,7 +27,6 @@ def apply(
 
     Exit status: 0 done, 2 the file has faults or may not be applied, 1 no answer from the API.
     """
-    from ringbridge.cli.client import key_of
     from ringbridge.cli.documents import DocumentError, YamlDocument
     from ringbridge.cli.running import run
 
@@ -38,9 +37,7 @@ def apply(
         document = YamlDocument.of_file(file)
     except DocumentError as error:
         options.fail(str(error), status=2)
-    api_key = key_of(settings)
-    if api_key is None:
-        options.fail("no API key: give --key, or set RINGBRIDGE_CLIENT_API_KEY", status=2)
+    api_key = options.key_or_fail(settings)
     raise SystemExit(run(lambda _: _apply(settings.client.url, api_key, document, dry_run=dry_run)))
 
 

@@ -53,7 +53,7 @@ def call(  # noqa: PLR0913 - one argument an option
     Exit status: 0 joined, 10 busy, 11 no answer, 12 rejected, 13 unreachable, 14 cancelled, 15 failed,
     2 the request was refused, 1 no answer from the API. With --dry-run: 0 it would ring, 2 something is against it.
     """
-    from ringbridge.cli.client import CallOrder, key_of
+    from ringbridge.cli.client import CallOrder
     from ringbridge.cli.running import run
 
     settings = options.load_config(
@@ -67,9 +67,7 @@ def call(  # noqa: PLR0913 - one argument an option
         auto_answer_enabled="yes" if auto_answer else "",
         synchronous="yes",
     )
-    api_key = key_of(settings)
-    if api_key is None:
-        options.fail("no API key: give --key, or set RINGBRIDGE_CLIENT_API_KEY", status=2)
+    api_key = options.key_or_fail(settings)
     if dry_run:
         raise SystemExit(run(lambda _: _explain(settings.client.url, api_key, (domain, user), order)))
     raise SystemExit(run(lambda stop: _place(settings.client.url, api_key, (domain, user), order, stop, wait=wait)))

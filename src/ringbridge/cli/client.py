@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -44,6 +46,11 @@ class ApiError(Exception):
         self.status = status
         self.message = message
         self.faults = faults
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """What is wrong, by the API's own names."""
+        return frozenset(fault.code for fault in self.faults)
 
 
 class CallOrder(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True):
@@ -201,13 +208,13 @@ class ApiClient:
 
     async def make_call(self, domain: str, user: str, order: CallOrder) -> int:
         """Make a call; return the status: 202, or 200 where it waited until the call can be read."""
-        response = await self._send("POST", calls_path(domain, user), content=msgspec.json.encode(order))
+        response = await self.send("POST", calls_path(domain, user), content=msgspec.json.encode(order))
         return response.status_code
 
     async def explain_call(self, domain: str, user: str, order: CallOrder) -> Explanation:
         """Say what a call would do, and what is against it."""
         path = calls_path(domain, user) + "?dry-run=yes"
-        return _decoded(await self._send("POST", path, content=msgspec.json.encode(order)), Explanation)
+        return _decoded(await self.send("POST", path, content=msgspec.json.encode(order)), Explanation)
 
     async def call(self, domain: str, user: str, name: str) -> CallResource:
         """Read a call by any of its ids."""
@@ -227,39 +234,64 @@ class ApiClient:
 
     async def end_call(self, domain: str, user: str, name: str) -> None:
         """End a call, in any state."""
-        await self._send("DELETE", f"{calls_path(domain, user)}/{quote(name, safe='')}")
+        await self.send("DELETE", f"{calls_path(domain, user)}/{quote(name, safe='')}")
 
     async def apply(self, document: object, *, dry_run: bool = False) -> Applied:
         """Make the directory match `document`, or only say what that would change."""
         path = "/ringbridge/v1/directory" + ("?dry-run=yes" if dry_run else "")
-        response = await self._send("PUT", path, content=msgspec.json.encode(document))
+        response = await self.send("PUT", path, content=msgspec.json.encode(document))
         return _decoded(response, Applied)
 
     async def set_password(self, domain: str, user: str, password: str) -> None:
         """Give a user the password to log in with."""
         path = calls_path(domain, user).removesuffix("/calls")
-        await self._send("PUT", path, content=msgspec.json.encode({"user-login-password": password}))
+        await self.send("PUT", path, content=msgspec.json.encode({"user-login-password": password}))
 
     async def export(self) -> dict[str, list[dict[str, object]]]:
         """Return the document of all that the key rules over, without secrets."""
         return await self._read("/ringbridge/v1/directory", dict[str, list[dict[str, object]]])
 
     async def _read(self, path: str, kind: type[T]) -> T:
-        return _decoded(await self._send("GET", path), kind)
+        return _decoded(await self.send("GET", path), kind)
 
-    async def _send(self, method: str, path: str, *, content: bytes | None = None) -> httpx.Response:
+    async def send(
+        self, method: str, path: str, *, content: bytes | None = None, query: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Send one request; `content` is JSON. A path that has a query of its own takes no other."""
         headers = {"Content-Type": "application/json"} if content is not None else {}
         try:
-            response = await self._http.request(method, path, content=content, headers=headers)
+            response = await self._http.request(method, path, content=content, headers=headers, params=query or None)
         except httpx.HTTPError as error:
-            raise ApiError(0, f"no answer from {self.url}: {str(error) or type(error).__name__}") from error
+            raise self._unanswered(error) from error
         if response.is_success:
             return response
+        raise _refusal(response)
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str], silence_s: float = DEADLINE_S
+    ) -> AsyncIterator[httpx.Response]:
+        """Have an answer as it comes; it ends with `ApiError` when nothing has come for `silence_s`."""
+        timeout = httpx.Timeout(DEADLINE_S, read=silence_s)
         try:
-            body = msgspec.json.decode(response.content, type=_ErrorBody)
-        except msgspec.DecodeError:
-            body = _ErrorBody()
-        raise ApiError(response.status_code, body.message or f"HTTP {response.status_code}", body.errors)
+            async with self._http.stream("GET", path, params=query, headers=headers, timeout=timeout) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise _refusal(response)
+                yield response
+        except httpx.HTTPError as error:
+            raise self._unanswered(error) from error
+
+    def _unanswered(self, error: httpx.HTTPError) -> ApiError:
+        return ApiError(0, f"no answer from {self.url}: {str(error) or type(error).__name__}")
+
+
+def _refusal(response: httpx.Response) -> ApiError:
+    try:
+        body = msgspec.json.decode(response.content, type=_ErrorBody)
+    except msgspec.DecodeError:
+        body = _ErrorBody()
+    return ApiError(response.status_code, body.message or f"HTTP {response.status_code}", body.errors)
 
 
 def _decoded(response: httpx.Response, kind: type[T]) -> T:

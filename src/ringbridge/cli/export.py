@@ -28,15 +28,12 @@ def export(
 
     Exit status: 0 done, 2 it may not be read or not be written, 1 no answer from the API.
     """
-    from ringbridge.cli.client import key_of
     from ringbridge.cli.running import run
 
     settings = options.load_config(
         config, {"client.url": url, "client.api_key": key, "node.data_dir": None if data is None else str(data)}
     )
-    api_key = key_of(settings)
-    if api_key is None:
-        options.fail("no API key: give --key, or set RINGBRIDGE_CLIENT_API_KEY", status=2)
+    api_key = options.key_or_fail(settings)
     raise SystemExit(run(lambda _: _export(settings.client.url, api_key, file, domain or [])))
 
 

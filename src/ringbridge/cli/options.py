@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, TypeAlias
 
@@ -48,6 +49,10 @@ Key: TypeAlias = Annotated[
     str | None,
     typer.Option("--key", metavar="KEY", help="API key [RINGBRIDGE_CLIENT_API_KEY, or the data folder's admin key]."),
 ]
+KEY_SOURCES = (
+    "`ringbridge demo` prints one; the first of a node that runs here is in {file} (--data names another folder); "
+    "`ringbridge keys create` makes more"
+)
 
 
 def load_config(file: Path | None, overrides: dict[str, object]) -> Config:
@@ -109,11 +114,33 @@ def fail(message: str, *, status: int = 1) -> NoReturn:
     raise SystemExit(status)
 
 
-def say_error(error: ApiError) -> None:
-    """Say what the API refused, each fault on a line of its own, on standard error."""
+def key_or_fail(config: Config) -> str:
+    """Return the API key to use; without one, say where to get it and end the program with status 2."""
+    from ringbridge.cli.client import ADMIN_KEY_FILE, key_of
+
+    key = key_of(config)
+    if key is None:
+        fail(
+            "no API key: give --key, or set RINGBRIDGE_CLIENT_API_KEY\n"
+            f"  {KEY_SOURCES.format(file=config.node.data_dir / ADMIN_KEY_FILE)}",
+            status=2,
+        )
+    return key
+
+
+def say_error(error: ApiError, option_of: Mapping[str, str] | None = None) -> None:
+    """Say what the API refused, each fault on a line of its own, and what to do about it, on standard error.
+
+    `option_of` are the options that stand for fields of the request.
+    """
+    from ringbridge.cli.remedies import remedy_of
+
     typer.echo(f"ringbridge: {error.message}", err=True)
     for fault in error.faults:
         if fault.field:
+            name = (option_of or {}).get(fault.field, fault.field)
             found = f"; found {fault.found!r}" if fault.found is not None else ""
             allowed = f"; allowed: {fault.allowed}" if fault.allowed is not None else ""
-            typer.echo(f"  {fault.field}: {fault.message}{found}{allowed}", err=True)
+            typer.echo(f"  {name}: {fault.message}{found}{allowed}", err=True)
+    if remedy := remedy_of(error.status, error.codes):
+        typer.echo(f"  {remedy}", err=True)
