@@ -229,7 +229,7 @@ def test_every_field_is_read_somewhere() -> None:
 
 
 def test_every_number_of_time_or_size_has_its_unit_in_its_name() -> None:
-    bare = {"port", "https_port", "port_min", "port_max", "replicas"}
+    bare = {"port", "https_port", "port_min", "port_max", "replicas", "most_kept"}
     bare |= {"streams", "streams_per_token", "streams_per_address"}
     for section in msgspec.structs.fields(Config):
         for entry in msgspec.structs.fields(section.type):

@@ -57,7 +57,7 @@ from ringbridge.config import (
     Role,
     SipConfig,
 )
-from ringbridge.main_http import accounts_of, api_settings, http_servers, place_settings
+from ringbridge.main_http import accounts_of, api_settings, exchange_store, http_servers, place_settings
 from ringbridge.model.audit import Actor
 from ringbridge.model.directory import ApiKey
 from ringbridge.model.errors import BusUnavailable, StoreUnavailable
@@ -304,8 +304,12 @@ class _Builder:
         await self._stack.enter_async_context(_task(accounts.uses.run(), "key-uses"))
         live = LiveEvents(replica)
         live.start()
+        exchanges = exchange_store(config, node=node.id, clock=self._clock)
+        if exchanges is not None:
+            self._stack.push_async_callback(exchanges.close)
         parts = ApiParts(
             accounts=accounts,
+            exchanges=exchanges,
             store=store,
             bus=bus,
             replica=replica,

@@ -7,6 +7,7 @@ from ipaddress import ip_network
 
 from litestar.types import ASGIApp
 
+from ringbridge.adapters.exchange_store import ExchangeSettings, ExchangeStore
 from ringbridge.adapters.self_signed import CertificateFiles, ensure_self_signed
 from ringbridge.api.event_slots import StreamSettings
 from ringbridge.api.parts import ApiSettings
@@ -31,6 +32,25 @@ def accounts_of(
         public_client=access.public_client,
     )
     return make_accounts(store=store, bus=bus, clock=clock, random_part=random_part, settings=settings)
+
+
+def exchange_store(config: Config, *, node: str, clock: Clock) -> ExchangeStore | None:
+    """Return the request history, in a database of its own beside the store; None where none is to be kept.
+
+    Raises:
+        OSError: its file cannot be opened.
+    """
+    requests = config.requests
+    if not requests.kept_s:
+        return None
+    settings = ExchangeSettings(
+        path=config.node.data_dir / "requests.db",
+        node=node,
+        kept_s=requests.kept_s,
+        most_kept=requests.most_kept,
+        body_bytes=requests.body_bytes,
+    )
+    return ExchangeStore(settings, clock)
 
 
 def place_settings(calls: CallsConfig) -> PlaceSettings:

@@ -42,6 +42,10 @@ DECIDED_INSIDE = SUBSCRIPTIONS | {
     "revoke-apikey": "test_apikeys: another's key is 404",
     "read-jwt": "test_tokens: tells the token in use",
     "revoke-own-jwt": "test_tokens: voids the token in use",
+    "list-requests": "test_request_history: everybody sees what is theirs",
+    "count-requests": "test_request_history: everybody sees what is theirs",
+    "read-request": "test_request_history: another's request is 404",
+    "resend-request": "test_request_history: resent under the permissions of whoever asks",
     "revoke-jwt": "test_tokens: holds for the users that the token rules over",
 }
 """Operations for any token, and the test that shows what their handlers let through."""

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 import httpx
 import msgspec
 
+from ringbridge.adapters.exchange_store import ExchangeSettings, ExchangeStore
 from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
 from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.nats_bus_subjects import Stream, record_key
@@ -67,8 +68,9 @@ class CountedIds:
 class World:
     """One node's API and what it stands on."""
 
-    def __init__(self, settings: ApiSettings | None = None) -> None:
+    def __init__(self, settings: ApiSettings | None = None, exchanges: ExchangeSettings | None = None) -> None:
         self.clock = TestClock()
+        self.exchanges = None if exchanges is None else ExchangeStore(exchanges, self.clock)
         self.hub = MemoryHub()
         self.bus = MemoryBus(self.hub)
         self.store = MemoryStore(self.clock)
@@ -114,6 +116,7 @@ class World:
             events=self.desk,
             clock=self.clock,
             readiness=self._readiness,
+            exchanges=self.exchanges,
             live=self.live,
             settings=settings or ApiSettings(sync_wait_s=1.0, rate_limits=UNLIMITED, streams=SHORT),
         )
@@ -223,9 +226,11 @@ class World:
 
 
 @asynccontextmanager
-async def running_world(settings: ApiSettings | None = None) -> AsyncIterator[World]:
-    """Yield a world whose replica runs."""
-    world = World(settings)
+async def running_world(
+    settings: ApiSettings | None = None, exchanges: ExchangeSettings | None = None
+) -> AsyncIterator[World]:
+    """Yield a world whose replica runs; with `exchanges` it keeps a request history."""
+    world = World(settings, exchanges)
     await world.replica.start()
     task = asyncio.create_task(world.replica.run())
     try:
@@ -236,6 +241,8 @@ async def running_world(settings: ApiSettings | None = None) -> AsyncIterator[Wo
         task.cancel()
         await asyncio.wait([task])
         world.passwords.close()
+        if world.exchanges is not None:
+            await world.exchanges.close()
 
 
 def order(call_id: str = "click-1", **fields: object) -> dict[str, Any]:

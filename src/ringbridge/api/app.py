@@ -32,6 +32,8 @@ from ringbridge.api import (
     passwords,
     phone_numbers,
     recordings,
+    request_history,
+    request_views,
     subscription_operations,
     subscriptions,
     tokens,
@@ -40,16 +42,18 @@ from ringbridge.api import (
 from ringbridge.api.answers import Answer, encode
 from ringbridge.api.audit import actor_of
 from ringbridge.api.auth import Gate, Keys
-from ringbridge.api.edge import Edge, passage_of
+from ringbridge.api.edge import Edge
 from ringbridge.api.errors import HttpRefusal, error_answer
 from ringbridge.api.event_sockets import EventSockets
 from ringbridge.api.event_streams import EventStreams
+from ringbridge.api.exchange_recorder import ExchangeRecorder, is_kept, telling_operations
 from ringbridge.api.metrics import HttpMetrics
 from ringbridge.api.openapi import openapi_document
-from ringbridge.api.operations import Access, Handler, Operation, Reply
+from ringbridge.api.operations import Access, Handler, Operation, Reply, Schema
 from ringbridge.api.page_routes import page_route
 from ringbridge.api.pages import console_pages
 from ringbridge.api.parts import ApiParts
+from ringbridge.api.passage import passage_of
 from ringbridge.api.rate_limits import RateLimiter
 from ringbridge.api.requests import LitestarRequestT, Request, header
 from ringbridge.calls.audit import acting
@@ -69,11 +73,13 @@ class _Served:
         self._replica = parts.replica
         self._settings = parts.settings
         self._clock = parts.clock
+        self._is_kept = parts.exchanges is not None and is_kept(operation)
 
     async def handle(self, request: LitestarRequestT) -> Answer:
         scope = request.scope
         passage = passage_of(scope)
         passage.operation = self._operation.name
+        passage.is_kept = self._is_kept
         try:
             async with asyncio.timeout(self._settings.deadline_s):
                 return await self._handle(request, passage.request_id)
@@ -159,8 +165,10 @@ def all_operations(parts: ApiParts, gate: Gate | None = None, streams: EventStre
     gate = gate or make_gate(parts, CollectorRegistry())
     streams = streams or EventStreams(parts, gate, CollectorRegistry())
     call_handlers = calls.CallHandlers(parts)
+    of_calls = calls.operations(call_handlers)
+    make_call = next(one for one in of_calls if one.name == request_views.MAKES_CALL)
     return [
-        *calls.operations(call_handlers),
+        *of_calls,
         *call_control.operations(call_control.ControlHandlers(parts, call_handlers)),
         *cdr_operations.operations(cdrs.CdrHandlers(parts, call_handlers)),
         *recordings.operations(recordings.RecordingHandlers(parts)),
@@ -175,6 +183,7 @@ def all_operations(parts: ApiParts, gate: Gate | None = None, streams: EventStre
         *answer_rules.operations(parts),
         *dial_plan_trials.operations(dial_plan_trials.TrialHandlers(parts)),
         *audit.operations(parts),
+        *request_history.operations(request_history.RequestHandlers(parts, gate, make_call)),
         *apikeys.operations(apikeys.KeyHandlers(parts)),
         *tokens.operations(tokens.TokenHandlers(parts, gate)),
         *oauth_clients.operations(oauth_clients.ClientHandlers(parts)),
@@ -184,8 +193,8 @@ def all_operations(parts: ApiParts, gate: Gate | None = None, streams: EventStre
     ]
 
 
-def _document_operations(operations: Sequence[Operation], parts: ApiParts) -> list[Operation]:
-    """Return the operations that serve the document of all, themselves included."""
+def _document_operations(operations: Sequence[Operation], parts: ApiParts) -> tuple[list[Operation], Schema]:
+    """Return the operations that serve the document of all, themselves included, and the document."""
     kinds = {"read-openapi": ("/openapi.json", "application/json"), "read-openapi-yaml": ("/openapi.yaml", YAML)}
     answers: dict[str, Answer] = {}
 
@@ -209,10 +218,11 @@ def _document_operations(operations: Sequence[Operation], parts: ApiParts) -> li
         for name, (path, content_type) in kinds.items()
     ]
     # JSON is YAML (YAML 1.2 §1.3), so one text serves both.
-    body = encode(openapi_document([*operations, *own], version=parts.settings.version))
+    document = openapi_document([*operations, *own], version=parts.settings.version)
+    body = encode(document)
     for name, (_, content_type) in kinds.items():
         answers[name] = Answer(200, body, content_type=content_type.encode())
-    return own
+    return own, document
 
 
 def create_app(parts: ApiParts) -> ASGIApp:
@@ -220,7 +230,8 @@ def create_app(parts: ApiParts) -> ASGIApp:
     gate = make_gate(parts, parts.registry)
     streams = EventStreams(parts, gate, parts.registry)
     operations = all_operations(parts, gate, streams)
-    operations += _document_operations(operations, parts)
+    own, document = _document_operations(operations, parts)
+    operations += own
     by_path: dict[str, list[Operation]] = {}
     for operation in operations:
         by_path.setdefault(operation.path, []).append(operation)
@@ -234,9 +245,13 @@ def create_app(parts: ApiParts) -> ASGIApp:
         logging_config=None,
         debug=False,
     )
+    recorder = None
+    if parts.exchanges is not None:
+        recorder = ExchangeRecorder(parts.exchanges, parts.clock, parts.registry, telling_operations(document))
     return Edge(
         app,
         HttpMetrics(parts.registry),
         sockets=EventSockets(streams, gate),
+        recorder=recorder,
         trusted_proxies=parts.settings.trusted_proxies,
     )

@@ -12,8 +12,8 @@ from typing import assert_never
 
 from litestar.types import Scope as HttpScope
 
-from ringbridge.api.edge import passage_of
 from ringbridge.api.operations import Access, Operation
+from ringbridge.api.passage import passage_of
 from ringbridge.api.rate_limits import Counted, RateLimiter
 from ringbridge.api.requests import header
 from ringbridge.calls.api_keys import KeyUses
@@ -139,6 +139,7 @@ class Gate:
             if error.refusal is Refusal.UNAUTHENTICATED:
                 self.pass_stranger(scope)
             raise
+        passage_of(scope).principal = principal
         _tell(scope, self._limiter.known(principal, client_address(scope)))
         return await self._let_in(principal, operation, scope)
 

@@ -13,10 +13,11 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send, WebSocketScope
 
-from ringbridge.api.answers import HeaderPair
 from ringbridge.api.errors import HttpRefusal, error_answer
+from ringbridge.api.exchange_recorder import ExchangeRecorder
 from ringbridge.api.forwarded import client_behind
 from ringbridge.api.metrics import HttpMetrics
+from ringbridge.api.passage import STATE, Passage
 from ringbridge.api.requests import header
 from ringbridge.model.access import Network
 
@@ -24,8 +25,6 @@ log = structlog.get_logger(__name__)
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:=+/@-]{1,128}")
 EMPTY_USER = "/users//"
-STATE = "ringbridge"
-"""Where a scope holds its `Passage`."""
 
 STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 """Messages that begin an answer."""
@@ -33,35 +32,23 @@ SWITCHING_PROTOCOLS = 101
 INTERNAL_ERROR = HttpRefusal(500, "internal-error", "something went wrong here; it was logged under the request id")
 
 
-class Passage:
-    """What the edge and the handlers tell each other about one request."""
-
-    __slots__ = ("headers", "operation", "request_id", "status")
-
-    def __init__(self, request_id: str) -> None:
-        self.request_id = request_id
-        self.operation = "none"
-        """Name of the operation, for metrics; `none` where no path matched."""
-        self.status = 0
-        self.headers: list[HeaderPair] = []
-        """What every answer to it tells beside its own headers: what is left of the rate limits."""
-
-
-def passage_of(scope: Scope) -> Passage:
-    """Return the passage that the edge put into `scope`."""
-    return cast("Passage", scope["state"][STATE])
-
-
 class Edge:
     """Wraps the whole application."""
 
     def __init__(
-        self, app: ASGIApp, metrics: HttpMetrics, *, sockets: ASGIApp, trusted_proxies: Sequence[Network] = ()
+        self,
+        app: ASGIApp,
+        metrics: HttpMetrics,
+        *,
+        sockets: ASGIApp,
+        recorder: ExchangeRecorder | None = None,
+        trusted_proxies: Sequence[Network] = (),
     ) -> None:
         """`sockets` is for WebSockets, `app` for everything else."""
         self._app = app
         self._sockets = sockets
         self._metrics = metrics
+        self._recorder = recorder
         self._trusted_proxies = tuple(trusted_proxies)
         self._prefix = secrets.token_hex(4)
         self._numbers = itertools.count(1)
@@ -89,7 +76,12 @@ class Edge:
             if message["type"] in STARTS:
                 begun = cast("dict[str, Any]", message)
                 passage.status = begun.get("status", SWITCHING_PROTOCOLS)
-                begun["headers"] = [*begun["headers"], (b"x-request-id", known), *passage.headers]
+                passage.answer_headers = [*begun["headers"], (b"x-request-id", known), *passage.headers]
+                begun["headers"] = passage.answer_headers
+            elif passage.is_kept and message["type"] == "http.response.body":
+                part = message.get("body", b"")
+                passage.answer = passage.answer or part
+                passage.answer_size += len(part)
             await send(message)
 
         # Whatever is logged while it is answered, in tasks that begin there too, names the request.
@@ -104,4 +96,7 @@ class Edge:
                     )
                     await answer(scope, receive, send_marked)
             finally:
-                self._metrics.count(passage.operation, passage.status, perf_counter() - started)
+                seconds = perf_counter() - started
+                self._metrics.count(passage.operation, passage.status, seconds)
+                if passage.is_kept and self._recorder is not None:
+                    self._recorder.record(cast("HTTPScope", scope), passage, seconds)

@@ -14,10 +14,10 @@ from litestar.types import Receive, Scope, Send, WebSocketScope
 
 from ringbridge.api.answers import Answer
 from ringbridge.api.auth import Gate
-from ringbridge.api.edge import passage_of
 from ringbridge.api.errors import HttpRefusal, error_answer
 from ringbridge.api.event_session import EventSession, Frame
 from ringbridge.api.event_streams import PATH, EventStreams, until_gone
+from ringbridge.api.passage import passage_of
 from ringbridge.api.requests import header, parse_query
 from ringbridge.model.errors import CallError
 

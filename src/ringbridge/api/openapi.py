@@ -72,6 +72,11 @@ PATH_FIELDS: Final[dict[str, Schema]] = {
         "schema": {"type": "string", "pattern": "^([A-Za-z0-9]{12}|~)$"},
         "example": "Yt5cXo2eQ8aL",
     },
+    "id": {
+        "description": "The request's `id`.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,32}-[0-9]{1,18}$"},
+        "example": "n5d1c0f2a9b-1795573687123456",
+    },
     "client-id": {
         "description": "The client's name.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},

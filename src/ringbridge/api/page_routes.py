@@ -7,9 +7,9 @@ from litestar.types import ASGIApp
 
 from ringbridge.api.answers import Answer
 from ringbridge.api.auth import Gate
-from ringbridge.api.edge import passage_of
 from ringbridge.api.errors import HttpRefusal, error_answer
 from ringbridge.api.pages import Pages
+from ringbridge.api.passage import passage_of
 from ringbridge.api.requests import LitestarRequestT, header
 from ringbridge.model.errors import CallError
 

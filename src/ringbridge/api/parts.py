@@ -16,6 +16,7 @@ from ringbridge.calls.accounts import Accounts
 from ringbridge.calls.control import Control
 from ringbridge.calls.directory_writes import DirectoryWrites
 from ringbridge.calls.event_ports import EventDeliveries
+from ringbridge.calls.exchange_ports import Exchanges
 from ringbridge.calls.live_events import LiveEvents
 from ringbridge.calls.place import Placer
 from ringbridge.calls.ports import Bus, Clock, Replica, Store
@@ -82,6 +83,8 @@ class ApiParts:
     accounts: Accounts
     clock: Clock
     readiness: Callable[[], Readiness]
+    exchanges: Exchanges | None = None
+    """The request history; None where none is kept."""
     settings: ApiSettings = field(default_factory=ApiSettings)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     calls: CallMetrics = field(init=False)

@@ -13,6 +13,7 @@ from litestar.types import Receive, ReceiveMessage, Scope
 
 from ringbridge.api.answers import Page
 from ringbridge.api.errors import HttpRefusal
+from ringbridge.api.passage import passage_of
 from ringbridge.model.access import Principal
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
 from ringbridge.model.wire import Number, json_type, shown
@@ -96,11 +97,14 @@ class Request:
         if announced.isdigit() and int(announced) > limit:
             raise _too_large(limit, close=int(announced) > DRAIN_LIMIT_BYTES)
         message = await self._receive()
+        passage = passage_of(self.scope)
         if message["type"] == "http.request" and not message["more_body"] and len(message["body"]) <= limit:
+            passage.asked = message["body"]
             return message["body"]
         try:
             async with asyncio.timeout(self._body_deadline_s):
-                return await self._read_on(message, limit)
+                passage.asked = await self._read_on(message, limit)
+                return passage.asked
         except TimeoutError as error:
             close = ((b"connection", b"close"),)
             raise HttpRefusal(408, "body-too-slow", "the body did not arrive in time", headers=close) from error

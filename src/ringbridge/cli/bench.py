@@ -20,6 +20,7 @@ class What(StrEnum):
     HELD = "held"
     POSTS = "posts"
     API = "api"
+    REQUESTS = "requests"
     LATENCY = "latency"
     DIALPLAN = "dialplan"
     CDRS = "cdrs"
@@ -28,7 +29,7 @@ class What(StrEnum):
 
 def bench(  # noqa: PLR0913 - the options of one command
     what: Annotated[
-        What, typer.Argument(help="calls, held, posts, api, latency, dialplan, cdrs, or all of them.")
+        What, typer.Argument(help="calls, held, posts, api, requests, latency, dialplan, cdrs, or all of them.")
     ] = What.ALL,
     *,
     rate: Annotated[float | None, typer.Option(help="Calls or requests a second.", min=1, max=20_000)] = None,
@@ -59,6 +60,8 @@ def bench(  # noqa: PLR0913 - the options of one command
             uvloop.run(_posts(where / "posts", rate or 500.0, seconds, say))
         if what in (What.API, What.ALL):
             uvloop.run(_api(where / "api", seconds, say))
+        if what in (What.REQUESTS, What.ALL):
+            uvloop.run(_requests(where / "requests", seconds, say))
         if what in (What.LATENCY, What.ALL):
             uvloop.run(_latency(where / "latency", 20.0 if what is What.ALL else rate or 20.0, seconds, say))
         if what in (What.DIALPLAN, What.ALL):
@@ -110,6 +113,14 @@ async def _api(folder: Path, seconds: float, say: Callable[[str], None]) -> None
         )
         if one.failed:
             say(f"         {one.failed} answers of another status")
+
+
+async def _requests(folder: Path, seconds: float, say: Callable[[str], None]) -> None:
+    from ringbridge.bench.requests import measure_request_history
+
+    result = await measure_request_history(folder, seconds=seconds)
+    say(f"requests a GET of a call: {result.off_ms:.3f} ms CPU without request history, {result.on_ms:.3f} with it")
+    say(f"         {100 * result.share:+.1f} %; {result.kept} kept, {result.dropped} dropped")
 
 
 async def _latency(folder: Path, rate: float, seconds: float, say: Callable[[str], None]) -> None:

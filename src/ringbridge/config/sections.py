@@ -213,6 +213,19 @@ class StoreConfig(Section, frozen=True):
     kept, or may be, is a law that only the operator knows."""
 
 
+class RequestsConfig(Section, frozen=True):
+    """The request history: what was asked with whose key, and what was answered, kept by each node for itself."""
+
+    kept_s: Annotated[int, Meta(ge=0, le=3650 * 86400)] = 7 * 86400
+    """Seconds that requests are kept; a week, as whoever integrates looks back to last week. 0: none is kept, and
+    nothing spent on it."""
+    most_kept: Annotated[int, Meta(ge=1000, le=10_000_000)] = 100_000
+    """Requests that are kept at most; with bodies as they usually are 150 MB. Of the domain with the most the oldest go
+    first."""
+    body_bytes: Annotated[int, Meta(ge=0, le=65_536)] = 4096
+    """Bytes of a body that are kept, of the request and of the answer each; enough for any call and its resource."""
+
+
 class RelayConfig(Section, frozen=True):
     """The media relay."""
 
@@ -308,6 +321,7 @@ class Config(Section, frozen=True):
     sip: SipConfig = SipConfig()
     bus: BusConfig = BusConfig()
     store: StoreConfig = StoreConfig()
+    requests: RequestsConfig = RequestsConfig()
     relay: RelayConfig = RelayConfig()
     calls: CallsConfig = CallsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()

@@ -71,6 +71,7 @@ MODELS: dict[str, str] = {
     "directory": "directory",
     "audit": "audit",
     "oauth-clients": "oauthclient",
+    "requests": "request",
 }
 """Collections in paths, and the model by which `allowed-models` of a key names them."""
 MODEL_NAMES: tuple[str, ...] = tuple(dict.fromkeys(MODELS.values()))

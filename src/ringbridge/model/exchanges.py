@@ -1,0 +1,134 @@
+"""Requests and their answers as the request history keeps them, whose they are, and who may see them."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from ringbridge.model.access import ANY, Principal, Scope
+from ringbridge.model.keys import prefix_for
+
+Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
+BodyState: TypeAlias = Literal["none", "whole", "cut", "redacted", "hidden"]
+"""`cut`: only its beginning is kept; `redacted`: secrets in it were replaced; `hidden`: it may hold some, and nobody
+can say where."""
+
+
+class Exchange(msgspec.Struct, frozen=True, gc=False):
+    """A request and its answer as they passed, with nothing taken out yet: only ever in memory."""
+
+    answered_at: float
+    """Epoch seconds."""
+    seconds: float
+    operation: str
+    method: str
+    path: str
+    query: bytes
+    status: int
+    by: Principal
+    address: str
+    request_id: str
+    headers: Headers
+    body: bytes
+    """The beginning of it, as of `answer`."""
+    body_size: int
+    answer_headers: Headers
+    answer: bytes
+    answer_size: int
+    tells_secrets: bool
+    """Whether an answer of this operation may hold any."""
+
+
+class KeptBody(msgspec.Struct, frozen=True, array_like=True):
+    """What is kept of a body; `size` is that of the whole in bytes."""
+
+    text: bytes
+    size: int
+    state: BodyState
+
+
+NO_BODY = KeptBody(b"", 0, "none")
+
+
+class KeptExchange(msgspec.Struct, frozen=True, array_like=True):
+    """One row of the history. Secrets have been taken out, numbers have not."""
+
+    id: int
+    """Microseconds since the epoch when it was answered, moved on where another has the same."""
+    seconds: float
+    operation: str
+    method: str
+    path: str
+    query: str
+    """Still percent-encoded."""
+    status: int
+    key_id: str
+    domain: str
+    user: str
+    reseller: str
+    scope: str
+    """Wire name of the scope that it was made with."""
+    is_login: bool
+    address: str
+    request_id: str
+    headers: Headers
+    body: KeptBody
+    answer_headers: Headers
+    answer: KeptBody
+
+    @property
+    def asked_at(self) -> float:
+        """Epoch seconds."""
+        return self.id / 1e6 - self.seconds
+
+    @property
+    def key_prefix(self) -> str:
+        """What its key begins with; empty of a login, which is no key."""
+        return "" if self.is_login else prefix_for(domain=self.domain, user=self.user, reseller=self.reseller)
+
+    @property
+    def user_agent(self) -> str:
+        """What the client calls itself."""
+        return next((value.decode("latin-1") for name, value in self.headers if name == b"user-agent"), "")
+
+
+class Whose(msgspec.Struct, frozen=True):
+    """Which requests somebody may see: those that all of the fields agree with which are not None."""
+
+    domains: tuple[str, ...] | None = None
+    """Made by tokens of one of these domains; with `reseller`, or by that reseller's own."""
+    reseller: str | None = None
+    user: str | None = None
+    key_id: str | None = None
+
+
+def whose(principal: Principal, ruled: tuple[str, ...] | None) -> Whose:
+    """Return what `principal` may see; `ruled` are the domains that it rules over, None for all."""
+    if principal.is_super_user:
+        return Whose()
+    if principal.rules_reseller(ANY):
+        return Whose(ruled or (), reseller=principal.reseller)
+    if principal.rules_domain(principal.domain):
+        return Whose((principal.domain,))
+    if principal.user != ANY:
+        return Whose((principal.domain,), user=principal.user)
+    return Whose(key_id=principal.key_id)
+
+
+class ExchangeQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which requests are asked for, and by a token of what rank: paths of higher ones are matched as it sees them."""
+
+    whose: Whose
+    rank: int = Scope.SUPER_USER.rank
+    method: str = ""
+    path: str = ""
+    """Text that the path holds."""
+    least_status: int = 0
+    most_status: int = 999
+    key_id: str = ""
+    operation: str = ""
+    since: float = 0.0
+    """Answered then or later, in epoch seconds."""
+    until: float = math.inf
