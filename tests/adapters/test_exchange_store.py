@@ -103,6 +103,7 @@ async def test_what_was_added_is_read_back_newest_first_and_after_a_restart(tmp_
         ({"least_status": 400, "most_status": 499}, "c"),
         ({"key_id": "other"}, "d"),
         ({"operation": "list-users"}, "a"),
+        ({"domain": "other"}, ""),
         ({"since": 1_800_000_020.0, "until": 1_800_000_030.0}, "dc"),
     ],
 )

@@ -242,6 +242,8 @@ async def test_it_is_narrowed_counted_and_paged(world: World) -> None:
             ({"key": key[4:]}, 4),
             ({"key": "another"}, 0),
             ({"operation": "make-call"}, 3),
+            ({"domain": "demo"}, 4),
+            ({"domain": "other"}, 0),
             ({"datetime-start": "2027-01-15T08:02:00Z"}, 3),
             ({"datetime-end": "2027-01-15 08:02:00"}, 2),
             ({"method": "POST", "datetime-start": "2027-01-15T09:03:00+01:00"}, 1),
@@ -251,7 +253,15 @@ async def test_it_is_narrowed_counted_and_paged(world: World) -> None:
         page = await client.get(REQUESTS, params={"method": "POST", "start": 2, "limit": 1})
         assert page.headers["x-total-count"] == "3"
         assert f'<{REQUESTS}?method=POST&start=3&limit=1>; rel="next"' in page.headers["link"]
-        bad = {"method": "get", "status": "9", "key": "!", "operation": "A b", "limit": "0", "datetime-end": "x"}
+        bad = {
+            "method": "get",
+            "status": "9",
+            "key": "!",
+            "operation": "A b",
+            "limit": "0",
+            "datetime-end": "x",
+            "domain": "\t",
+        }
         refused = await client.get(REQUESTS, params=bad)
         assert refused.status_code == 400
         assert {fault["field"] for fault in refused.json()["errors"]} == set(bad)

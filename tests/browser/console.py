@@ -8,7 +8,7 @@ from playwright.async_api import Locator, Page, expect
 
 from tests.browser.stage import LOGIN, PASSWORD
 
-PAGES = ("Live calls", "Place a call", "Devices", "History", "API keys", "Events")
+PAGES = ("Live calls", "Place a call", "Devices", "History", "API keys", "Requests", "Events")
 
 
 class Console:

@@ -86,6 +86,8 @@ async def test_another_tenant_sees_none_of_it(open_page: OpenPage, stage: Stage)
         await theirs.page.goto(f"/console/#/call/demo/1001/{name}")
         await expect(theirs.alert()).to_contain_text("no domain demo")
         for page in PAGES[1:]:
+            if page == "Requests":
+                continue  # their own attempt to open the call is there, and is theirs
             await theirs.go_to(page)
             await expect(theirs.page.get_by_text("Loading…")).to_have_count(0)
             await expect(theirs.page.get_by_role("main")).not_to_contain_text(re.compile(r"1001|1002|Ada|Bob"))
@@ -116,6 +118,99 @@ async def test_a_call_that_is_over_is_in_the_history_and_its_csv(page: Page, sta
     await console.press("Search")
     await console.rows().first.get_by_role("link", name="Open").click()
     await console.is_in_state("Ended")
+
+
+async def test_a_request_is_found_opened_and_sent_again_as_a_new_call(open_page: OpenPage, stage: Stage) -> None:
+    async with stage.client() as client:
+        agent = {"user-agent": "crm/3.1"}
+        body = {"call-id": "asked-by-a-crm", "call-term-user": "1002"}
+        assert (await client.post(CALLS, json=body, headers=agent)).status_code == 202
+        assert (await client.delete(f"{CALLS}/asked-by-a-crm", headers=agent)).status_code == 202
+    console, other = Console(await open_page()), Console(await open_page())
+    page = console.page
+    await console.log_in()
+    await console.go_to("Requests")
+    row = console.rows().filter(has_text="crm/3.1").filter(has_text=f"POST {CALLS}")
+    for text in ("202", "ms", "127.0.0.1", f"{stage.key[:16]}…"):
+        await expect(row.get_by_text(text).first).to_be_visible()
+    await page.get_by_label("Method").select_option("POST")
+    await console.enter("Path holds", "/users/1001/calls")
+    await console.enter("Key", stage.key[:16])
+    await console.press("Search")
+    await expect(console.rows().filter(has_text="DELETE")).to_have_count(0)
+    await row.first.get_by_role("link", name="Open").click()
+    await console.sees(f"POST {CALLS}")
+    main = page.get_by_role("main")
+    for text in ("crm/3.1", '"call-id": "asked-by-a-crm"', '"code": 202', "1001@demo"):
+        await expect(main.get_by_text(text).first).to_be_visible()
+    assert stage.key[16:] not in await page.content()
+    address = page.url
+    await console.press("Send again as a new call")
+    await page.get_by_role("link", name="Open the call").click()
+    await console.is_in_state("Connected")
+    assert not page.url.endswith("/asked-by-a-crm")
+    await console.press("End")
+    await console.is_in_state("Ended")
+    await console.go_to("Requests")
+    await expect(page.get_by_label("Path holds")).to_have_value("/users/1001/calls")
+    await console.enter("Path holds", "no-such-path")
+    await console.press("Search")
+    await expect(page.get_by_text("No requests like these.")).to_be_visible()
+    await console.press("Show all requests")
+    await expect(console.rows().filter(has_text="/resend").first).to_be_visible()
+    await other.use_key(stage.admin_key)
+    await other.go_to("Requests")
+    await expect(other.rows().filter(has_text="everything").first).to_be_visible()
+    await other.page.get_by_label("Domain").select_option("demo")
+    await expect(other.rows().filter(has_text="crm/3.1").first).to_be_visible()
+    await expect(other.rows().filter(has_text="everything")).to_have_count(0)
+    await other.press("Log out")
+    await other.use_key(stage.other_key)
+    await other.go_to("Requests")
+    await expect(other.rows().first).to_be_visible()
+    await expect(other.page.get_by_role("main")).not_to_contain_text("crm/3.1")
+    await other.page.goto(address)
+    await expect(other.alert()).to_contain_text("no request")
+
+
+async def test_requests_are_paged_and_one_is_read_on_a_phone_too(open_page: OpenPage, stage: Stage) -> None:
+    async with stage.client() as client:
+        for number in range(60):
+            assert (await client.get(f"{CALLS}/none-{number}")).status_code == 404
+    for width in (1280, 390):
+        console = Console(await open_page(viewport={"width": width, "height": 900}))
+        page = console.page
+        await console.log_in()
+        await console.go_to("Requests")
+        await console.enter("Path holds", "/none-")
+        await page.get_by_label("Status").select_option("4xx")
+        await console.press("Search")
+        await expect(console.rows()).to_have_count(50)
+        await expect(page.get_by_text("60 requests")).to_be_visible()
+        await console.press("Next")
+        await expect(console.rows()).to_have_count(10)
+        await expect(console.rows().last).to_contain_text("/none-0")
+        await console.rows().last.get_by_role("link", name="Open").click()
+        await console.sees(f"GET {CALLS}/none-0")
+        await expect(console.button("Send again as a new call")).to_have_count(0)
+        assert await grave_faults(page) == []
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        await page.get_by_role("main").get_by_role("link", name="Requests").click()
+        await expect(console.rows()).to_have_count(10)
+
+
+async def test_who_asked_for_nothing_yet_is_told_what_to_do(page: Page, stage: Stage) -> None:
+    console = Console(page)
+    async with stage.client(stage.admin_key) as admin:
+        body = {"user": "1006", "name-first-name": "Ivo", "name-last-name": "Mark", "synchronous": "yes"}
+        body |= {"user-scope": "Basic User", "email-address": "ivo@example.com", "user-login-password": PASSWORD}
+        assert (await admin.post("/ns-api/v2/domains/demo/users", json=body)).status_code == 200
+        await page.goto("/console#/requests")
+        await console.enter("User", "1006@demo")
+        await console.enter("Password", PASSWORD)
+        await console.press("Log in")
+        await expect(page.get_by_text("No requests yet.")).to_be_visible()
+        assert (await admin.delete("/ns-api/v2/domains/demo/users/1006")).status_code == 202
 
 
 async def test_a_user_s_own_history_says_who_the_other_was(open_page: OpenPage, stage: Stage) -> None:

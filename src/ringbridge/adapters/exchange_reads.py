@@ -50,7 +50,8 @@ def _conditions(connection: Connection, wanted: ExchangeQuery) -> tuple[str, tup
         terms.append("id <= ?")
         values.append(int(wanted.until * MICROSECONDS))
     _add_whose(wanted.whose, terms, values)
-    for column, value in (("method", wanted.method), ("key_id", wanted.key_id), ("operation", wanted.operation)):
+    for column in ("method", "key_id", "operation", "domain"):
+        value = getattr(wanted, column)
         if value:
             terms.append(f"{column} = ?")
             values.append(value)

@@ -46,11 +46,11 @@ METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 STATUS: Final = re.compile(r"[1-5][0-9]{2}|[1-5]xx")
 KEY: Final = re.compile(r"(?:ns[srdu]_)?([A-Za-z0-9_-]{1,64})")
 WORD: Final = re.compile(r"[a-z0-9-]{1,64}")
-MAX_PATH: Final = 256
+MAX_TEXT: Final = 256
 _CALLS: Final = re.compile(re.sub(r"\{([a-z]+)\}", r"(?P<\1>[^/]+)", USER_CALLS))
 _FILTERS: Final = (
     QueryField("method", "Only requests of this method.", {"type": "string", "enum": list(METHODS)}),
-    QueryField("path", "Only requests whose path holds this text.", {"type": "string", "maxLength": MAX_PATH}),
+    QueryField("path", "Only requests whose path holds this text.", {"type": "string", "maxLength": MAX_TEXT}),
     QueryField(
         "status",
         "Only requests answered so: a status, or a class of them as `4xx`.",
@@ -62,6 +62,7 @@ _FILTERS: Final = (
         {"type": "string", "pattern": "^(ns[srdu]_)?[A-Za-z0-9_-]{1,64}$"},
     ),
     QueryField("operation", "Only requests of this operation.", {"type": "string", "pattern": f"^{WORD.pattern}$"}),
+    QueryField("domain", "Only requests made with tokens of this domain.", {"type": "string", "maxLength": MAX_TEXT}),
     QueryField("datetime-start", "Only requests answered then or later.", {"type": "string"}),
     QueryField("datetime-end", "Only requests answered then or earlier.", {"type": "string"}),
 )
@@ -184,10 +185,7 @@ class RequestHandlers:
         status = _one(query, "status", STATUS, "a status as 404, or a class as 4xx", faults)
         key = _one(query, "key", KEY, "a key-id", faults)
         operation = _one(query, "operation", WORD, "the name of an operation, as make-call", faults)
-        path = query.get("path", "")
-        if len(path) > MAX_PATH or CONTROL.search(path):
-            allowed = f"at most {MAX_PATH} characters, no control character among them"
-            faults.append(Fault("path", "bad-text", f"must be {allowed}", shown(path), allowed))
+        path, domain = _text(query, "path", faults), _text(query, "domain", faults)
         since, _ = query_time(request, "datetime-start", faults)
         until, _ = query_time(request, "datetime-end", faults)
         if faults:
@@ -202,6 +200,7 @@ class RequestHandlers:
             most_status=most,
             key_id=known[1] if known else "",
             operation=operation,
+            domain=domain,
             since=since or 0.0,
             until=math.inf if until is None else until,
         )
@@ -212,6 +211,15 @@ def _one(query: Mapping[str, str], name: str, pattern: re.Pattern[str], allowed:
     text = query.get(name, "")
     if name in query and not pattern.fullmatch(text):
         faults.append(Fault(name, "not-one-of", f"must be {allowed}", shown(text), allowed))
+    return text
+
+
+def _text(query: Mapping[str, str], name: str, faults: list[Fault]) -> str:
+    """Return a field of the query that is any text; empty where it is absent."""
+    text = query.get(name, "")
+    if len(text) > MAX_TEXT or CONTROL.search(text):
+        allowed = f"at most {MAX_TEXT} characters, no control character among them"
+        faults.append(Fault(name, "bad-text", f"must be {allowed}", shown(text), allowed))
     return text
 
 

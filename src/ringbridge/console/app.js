@@ -9,6 +9,7 @@ import { HistoryPage } from "./pages/history.js";
 import { KeysPage } from "./pages/keys.js";
 import { LoginPage } from "./pages/login.js";
 import { PlacePage } from "./pages/place.js";
+import { RequestsPage } from "./pages/requests.js";
 import { SubscriptionsPage } from "./pages/subscriptions.js";
 import { Empty } from "./parts.js";
 import { logOut, session, settings } from "./session.js";
@@ -19,6 +20,7 @@ const PAGES = [
   { name: "devices", title: "Devices", page: DevicesPage, needsDomain: true },
   { name: "history", title: "History", page: HistoryPage, needsDomain: true },
   { name: "keys", title: "API keys", page: KeysPage },
+  { name: "requests", title: "Requests", page: RequestsPage },
   { name: "events", title: "Events", page: SubscriptionsPage },
 ];
 const LIVE = {

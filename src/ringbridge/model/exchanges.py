@@ -129,6 +129,8 @@ class ExchangeQuery(msgspec.Struct, frozen=True, kw_only=True):
     most_status: int = 999
     key_id: str = ""
     operation: str = ""
+    domain: str = ""
+    """That of the token."""
     since: float = 0.0
     """Answered then or later, in epoch seconds."""
     until: float = math.inf
