@@ -55,6 +55,8 @@ def test_a_name_with_escapes_or_told_twice_hides_nothing() -> None:
     assert "horse" not in asked('{"pass\\u0077ord": "horse"}')[1]
     assert "horse" not in asked('{"password": "horse", "password": ""}')[1]
     assert "horse" not in asked('{"password": "horse", "password": null}')[1]
+    assert asked('{"a": {"password": "horse"}, "a": 1}') == ("redacted", '{"a":1}')
+    assert asked('{"auth-name": "a", "n": 1}') == ("whole", '{"auth-name": "a", "n": 1}')
 
 
 @pytest.mark.parametrize("body", ["{'password': 'horse'}", '{"p\\u0061ss', f"so {KEY}", '{"pin": 12,}'])

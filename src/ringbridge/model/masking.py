@@ -6,6 +6,7 @@ word in it sounds like one.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
@@ -120,7 +121,24 @@ def _keep_json(body: bytes, size: int) -> KeptBody:
     value = msgspec.json.decode(body)
     cleaner = _Cleaner()
     cleaned = cleaner.clean(value)
-    return KeptBody(msgspec.json.encode(cleaned), size, "redacted") if cleaner.hid else KeptBody(body, size, "whole")
+    if cleaner.hid or (_SUSPICIOUS.search(body.decode(errors="replace")) and _repeats_a_name(body)):
+        return KeptBody(msgspec.json.encode(cleaned), size, "redacted")
+    return KeptBody(body, size, "whole")
+
+
+def _repeats_a_name(body: bytes) -> bool:
+    """Return whether an object in it may have a name twice: only the last value was looked at, and is kept."""
+    found = False
+
+    def look(pairs: list[tuple[str, object]]) -> None:
+        nonlocal found
+        found |= len(pairs) != len({name for name, _ in pairs})
+
+    try:
+        json.loads(body, object_pairs_hook=look)
+    except (ValueError, RecursionError):
+        return True
+    return found
 
 
 class _Cleaner:
