@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from ringbridge.adapters.memory_engine import MemoryEngine
+from ringbridge.adapters.memory_phones import MemoryPhones
 from ringbridge.api.server import ApiServer
+from ringbridge.calls.owner import Owner
 from ringbridge.model.call import Call
 from ringbridge.model.events import CallEvent
-from tests.api.world import World, running_world
+from tests.api.world import NODE, World, running_world
 
 PROGRAM = str(Path(sys.executable).with_name("ringbridge"))
 DEADLINE_S = 30.0
@@ -83,3 +86,15 @@ async def api() -> AsyncIterator[Api]:
         engine = Engine(world)
         stack.callback(world.replica.follow_calls(engine.on_call))
         yield Api(world, server.url, engine)
+
+
+@pytest.fixture
+async def owner(api: Api) -> AsyncIterator[None]:
+    """An engine that carries out orders, with virtual phones."""
+    world = api.world
+    api.engine.script = ()
+    engine = MemoryEngine(MemoryPhones(world.clock))
+    owner = Owner(node=NODE, bus=world.bus, store=world.store, engine=engine, clock=world.clock)
+    await owner.start()
+    yield
+    await owner.stop()

@@ -2,15 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
-from ringbridge.adapters.memory_engine import MemoryEngine
-from ringbridge.adapters.memory_phones import MemoryPhones
-from ringbridge.calls.owner import Owner
 from ringbridge.model.release import HUNG_UP
-from tests.api.world import CALLS, NODE, order
+from tests.api.world import CALLS, order
 from tests.cli.conftest import Api, Outcome, command
 from tests.cli.stories import ended, joined
 
@@ -90,22 +86,12 @@ async def test_calls_are_ended_by_a_key_of_another_user_of_the_domain(api: Api) 
             assert (await http.get(f"{CALLS}/{name}/ladder")).json()["call-state"] == "ended"
 
 
-@pytest.fixture
-async def owner(api: Api) -> AsyncIterator[None]:
-    """An engine that carries out orders, with virtual phones."""
-    world = api.world
-    api.engine.script = ()
-    engine = MemoryEngine(MemoryPhones(world.clock))
-    owner = Owner(node=NODE, bus=world.bus, store=world.store, engine=engine, clock=world.clock)
-    await owner.start()
-    yield
-    await owner.stop()
-
-
 async def test_orders_are_followed_until_they_are_carried_out(api: Api, owner: None) -> None:
     await place(api, "click-1")
     held = await calls(api, "hold", "click-1")
     assert (held.status, held.out, held.err) == (0, "hold of click-1 accepted\ndone; the call is held\n", "")
+    again = await calls(api, "hold", "click-1")
+    assert (again.status, again.out) == (0, "hold of click-1 accepted\nthe call is held\n")
     other = await calls(api, "unhold", "click-1", "--user", "1002", "--domain", "demo")
     assert (other.status, other.out) == (2, "")
     assert other.err.startswith("ringbridge: ")

@@ -13,8 +13,8 @@ from types import ModuleType
 
 import typer
 
-COMMANDS = ("demo", "serve", "call", "apply", "export", "phone", "bench", "version")
-GROUPS = ("calls", "cdrs")
+COMMANDS = ("demo", "serve", "call", "top", "apply", "export", "phone", "bench", "version")
+GROUPS = ("calls", "cdrs", "users", "devices", "keys")
 """In the order in which `--help` shows them."""
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

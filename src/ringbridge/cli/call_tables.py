@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ringbridge.cli.finding import legs
+from ringbridge.cli.finding import legs, order_of
 from ringbridge.cli.steps import HEADING, word_of, write_step
 from ringbridge.cli.tables import (
     Column,
@@ -99,8 +99,8 @@ def _named(text: str, name: str) -> str:
 
 
 def _order(call: Item) -> str:
-    order = call.get("call-order")
-    if not isinstance(order, dict):
+    order = order_of(call)
+    if not order:
         return ""
     to = f" to {text_of(order, 'to')}" if order.get("to") else ""
     cause = order.get("release-cause")

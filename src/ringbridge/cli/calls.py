@@ -141,13 +141,18 @@ async def _order(
 async def _follow(asking: Asking, found: Found, verb: str) -> None:
     import asyncio
 
-    from ringbridge.cli.finding import read_call
+    from ringbridge.cli.finding import order_of, read_call
     from ringbridge.cli.tables import text_of
 
-    for _ in range(ORDER_READS):
+    last = text_of(order_of(found.call), "ordered-datetime")
+    for read in range(ORDER_READS):
+        await asyncio.sleep(ORDER_READ_EVERY_S)
         call = await read_call(asking.api, found.domain, found.user, found.call_id)
-        order = call.get("call-order")
-        if not isinstance(order, dict) or order.get("action") != verb:
+        order = order_of(call)
+        if text_of(order, "ordered-datetime") == last:
+            if read < NO_ORDER_READS:
+                continue
+            asking.terminal.line(f"the call is {text_of(call, 'call-state')}")  # there was nothing to do
             return
         cause = order.get("release-cause")
         if isinstance(cause, dict):
@@ -155,13 +160,14 @@ async def _follow(asking: Asking, found: Found, verb: str) -> None:
         if order.get("done-datetime"):
             asking.terminal.line(f"done; the call is {text_of(call, 'call-state')}")
             return
-        await asyncio.sleep(ORDER_READ_EVERY_S)
     asking.terminal.line(f"still being carried out: `ringbridge calls show {found.call_id}` tells what becomes of it")
 
 
-ORDER_READS = 20
-ORDER_READ_EVERY_S = 0.25
+ORDER_READS = 50
+ORDER_READ_EVERY_S = 0.1
 """How often, and how long apart, a call is read until its order is carried out; a transfer rings longer than that."""
+NO_ORDER_READS = 10
+"""After so many that show no new order there was nothing to do: the call was on hold already."""
 
 
 def _say(asking: Asking, answer: bytes, text: str) -> None:

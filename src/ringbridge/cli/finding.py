@@ -121,3 +121,9 @@ def legs(call: Item) -> list[Item]:
     """Return the legs of a call."""
     found = call.get("call-legs")
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def order_of(call: Item) -> Item:
+    """Return what was asked of a call last; empty where nothing was."""
+    found = call.get("call-order")
+    return found if isinstance(found, dict) else {}

@@ -22,7 +22,7 @@ STATE_STYLES: Final = {
     "term-ringing": Style.YELLOW,
     "ended": Style.DIM,
     "registered": Style.GREEN,
-    "not registered": Style.DIM,
+    "unregistered": Style.DIM,
     "completed": Style.GREEN,
 }
 

@@ -41,6 +41,10 @@ class Terminal:
         """Write one line."""
         print(self.style(text, *styles), file=self._stream, flush=True)
 
+    def raw(self, text: str) -> None:
+        """Write text as it is, with what steers the terminal."""
+        print(text, end="", file=self._stream, flush=True)
+
     def phone_event(self, event: PhoneEvent) -> None:
         """Write what happened to a phone: local time, the call's number, what, and more about it."""
         at = datetime.fromtimestamp(event.at).astimezone().strftime("%H:%M:%S.%f")[:-3]
