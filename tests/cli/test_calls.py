@@ -7,7 +7,7 @@ import pytest
 
 from ringbridge.model.release import HUNG_UP
 from tests.api.world import CALLS, order
-from tests.cli.conftest import Api, Outcome, command
+from tests.cli.conftest import PROGRAM, Api, Outcome, command
 from tests.cli.stories import ended, joined
 
 
@@ -152,3 +152,19 @@ async def test_refusals_say_what_to_do(api: Api) -> None:
     assert (
         "`ringbridge demo` prints one; the first of a node that runs here is in /nonexistent/admin.key" in keyless.err
     )
+
+
+async def test_tab_completes_the_calls_that_are_up(api: Api) -> None:
+    for name in ("click-1", "click-2", "other"):
+        await place(api, name, state="requested")
+    environment = {"_RINGBRIDGE_COMPLETE": "complete_bash", "COMP_CWORD": "3", "COMP_WORDS": "ringbridge calls end cl"}
+    for url, expected in ((api.url, ["click-1", "click-2"]), ("http://127.0.0.1:1", [])):
+        client = {"RINGBRIDGE_CLIENT_URL": url, "RINGBRIDGE_CLIENT_API_KEY": api.world.user_key}
+        process = await asyncio.create_subprocess_exec(
+            PROGRAM,
+            env=environment | client,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        assert (out.decode().split(), err) == (expected, b"")

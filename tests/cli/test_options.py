@@ -68,7 +68,10 @@ async def test_a_setting_that_cannot_be_is_named() -> None:
     assert "bus.durability" in done.err
 
 
-@pytest.mark.parametrize(("words", "offered"), [("ringbridge c", "calls"), ("ringbridge calls tr", "transfer")])
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("ringbridge c", "calls"), ("ringbridge calls tr", "transfer"), ("ringbridge cdrs list --type mi", "missed")],
+)
 async def test_a_shell_is_told_what_may_come_next(words: str, offered: str) -> None:
     environment = {"_RINGBRIDGE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     process = await asyncio.create_subprocess_exec(PROGRAM, env=environment, stdout=asyncio.subprocess.PIPE)

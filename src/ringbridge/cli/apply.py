@@ -62,6 +62,7 @@ def _say_faults(error: ApiError, document: YamlDocument) -> None:
             allowed = f"; allowed: {fault.allowed}" if fault.allowed is not None else ""
             place = f"{document.name}:{document.line_of(fault.field)}"
             typer.echo(f"  {place}: {fault.field}: {fault.message}{found}{allowed}", err=True)
+    options.say_remedy(error)
 
 
 def _say_changes(applied: Applied) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ringbridge.cli.asking import Asking, CannotDo, Domain, Limit, User, asks_api
+from ringbridge.cli.completing import call_names
 
 if TYPE_CHECKING:
     from ringbridge.cli.finding import Found
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 OPTION_OF = {"domain": "--domain", "user": "--user", "call-term-user": "TO"}
 
 CallName = Annotated[
-    str, typer.Argument(metavar="CALL", help="Its call-id, session id, or the SIP Call-ID of one of its legs.")
+    str,
+    typer.Argument(
+        metavar="CALL",
+        help="Its call-id, session id, or the SIP Call-ID of one of its legs.",
+        autocompletion=call_names,
+    ),
 ]
 OfDomain = Annotated[str | None, typer.Option("--domain", metavar="DOMAIN", help="In which domain it is.")]
 ByUser = Annotated[
@@ -65,7 +71,10 @@ async def ladder(asking: Asking, call: CallName, *, domain: OfDomain = None, use
 @asks_api(OPTION_OF)
 async def end(
     asking: Asking,
-    calls: Annotated[list[str], typer.Argument(metavar="CALL…", help="As `ringbridge calls list` names them.")],
+    calls: Annotated[
+        list[str],
+        typer.Argument(metavar="CALL…", help="As `ringbridge calls list` names them.", autocompletion=call_names),
+    ],
     *,
     domain: OfDomain = None,
     user: ByUser = None,

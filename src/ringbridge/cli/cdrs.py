@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ringbridge.cli.asking import Asking, CannotDo, Domain, User, asks_api
+from ringbridge.cli.completing import TYPES, words
 
 DEFAULT_LIMIT = 100
 OPTION_OF = {
@@ -27,7 +28,7 @@ Since = Annotated[
 Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Began then or earlier. Default: now.")]
 Kind = Annotated[
     str | None,
-    typer.Option("--type", metavar="TYPE", help="outbound, inbound, missed, received, on-net or off-net."),
+    typer.Option("--type", metavar="TYPE", help=f"One of: {', '.join(TYPES)}.", autocompletion=words(*TYPES)),
 ]
 From = Annotated[str | None, typer.Option("--from", metavar="PARTY", help="The first leg's user or number.")]
 To = Annotated[str | None, typer.Option("--to", metavar="PARTY", help="What was dialled.")]

@@ -47,7 +47,7 @@ async def _export(url: str, key: str, file: Path | None, only: list[str]) -> int
         try:
             document = await api.export()
         except ApiError as error:
-            typer.echo(f"ringbridge: {error.message}", err=True)
+            options.say_error(error)
             return 1 if error.status == 0 else 2
     domains = document.get("domains", [])
     known = {one["domain"] for one in domains}

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ringbridge.cli.asking import Asking, Limit, asks_api
+from ringbridge.cli.completing import SCOPES, words
 
 OPTION_OF = {
     "key-id": "KEY-ID",
@@ -56,7 +57,10 @@ async def create(  # noqa: PLR0913 - one argument an option
     domain: Annotated[str, typer.Option("--domain", metavar="DOMAIN", help="Whose. Default: as this key.")] = "",
     user: Annotated[str, typer.Option("--user", metavar="USER", help="Acts for this user alone.")] = "",
     reseller: Annotated[str, typer.Option("--reseller", metavar="NAME", help="For this reseller's domains.")] = "",
-    scope: Annotated[str, typer.Option("--scope", metavar="SCOPE", help="Default: what its place is for.")] = "",
+    scope: Annotated[
+        str,
+        typer.Option("--scope", metavar="SCOPE", autocompletion=words(*SCOPES), help="Default: what its place is for."),
+    ] = "",
     from_address: Annotated[
         list[str] | None,
         typer.Option("--from-address", metavar="ADDRESS", help="Only from here, CIDR too; repeatable."),

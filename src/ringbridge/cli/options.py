@@ -133,8 +133,6 @@ def say_error(error: ApiError, option_of: Mapping[str, str] | None = None) -> No
 
     `option_of` are the options that stand for fields of the request.
     """
-    from ringbridge.cli.remedies import remedy_of
-
     typer.echo(f"ringbridge: {error.message}", err=True)
     for fault in error.faults:
         if fault.field:
@@ -142,5 +140,12 @@ def say_error(error: ApiError, option_of: Mapping[str, str] | None = None) -> No
             found = f"; found {fault.found!r}" if fault.found is not None else ""
             allowed = f"; allowed: {fault.allowed}" if fault.allowed is not None else ""
             typer.echo(f"  {name}: {fault.message}{found}{allowed}", err=True)
+    say_remedy(error)
+
+
+def say_remedy(error: ApiError) -> None:
+    """Say what to do about a refusal, on standard error, where its faults do not say it all."""
+    from ringbridge.cli.remedies import remedy_of
+
     if remedy := remedy_of(error.status, error.codes):
         typer.echo(f"  {remedy}", err=True)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ringbridge.cli.asking import Asking, CannotDo, Domain, Limit, asks_api
+from ringbridge.cli.completing import SCOPES, words
 
 OPTION_OF = {
     "user": "USER",
@@ -75,7 +76,9 @@ async def add(  # noqa: PLR0913 - one argument an option
     first_name: Annotated[str, typer.Option("--first-name", metavar="NAME")],
     last_name: Annotated[str, typer.Option("--last-name", metavar="NAME")],
     email: Annotated[str, typer.Option("--email", metavar="ADDRESS")],
-    scope: Annotated[str, typer.Option("--scope", metavar="SCOPE", help="What the user may do.")] = "Basic User",
+    scope: Annotated[
+        str, typer.Option("--scope", metavar="SCOPE", autocompletion=words(*SCOPES), help="What the user may do.")
+    ] = "Basic User",
     caller_id: Annotated[str, typer.Option("--caller-id", metavar="NUMBER", help="What calls outside show.")] = "",
     ask_password: Annotated[
         bool, typer.Option("--ask-password", help="Ask for a password to log in with; not on a terminal: read a line.")
