@@ -5,6 +5,9 @@ Here every reason to doubt leads to the same answer, a new consumer that begins 
 heartbeat for a while, a hole in the consumer's own numbering, a stream that was made again, a new connection. What
 comes twice is passed over by the sink, so beginning again is always safe.
 
+While there is no consumer, or somebody waits for what the consumer does not bring, a second loop reads what is there
+by direct gets (`nats_bus_direct`): what was acknowledged can then be read though leaders are being chosen.
+
 A message's reply subject says where it stands:
 `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`.
 The server sends flow-control requests in between and goes on when they are answered; they are answered when the sink
@@ -18,6 +21,7 @@ import asyncio
 import msgspec
 import structlog
 
+from ringbridge.adapters.nats_bus_direct import DirectReader
 from ringbridge.adapters.nats_bus_link import Link, LinkDown, NoResponders, RequestTimedOut
 from ringbridge.adapters.nats_bus_publish import ApiError
 from ringbridge.adapters.nats_bus_streams import Streams
@@ -28,8 +32,10 @@ from ringbridge.adapters.replica_feed import FeedSink
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_S = 0.5
+MISSED_S = 0.8
 SILENCE_S = 1.6  # three heartbeats: then the consumer is gone, whatever anybody says
 RETRY_S = 0.1
+BRIDGE_S = 0.2  # how long nothing may be heard of what is known to be there before it is read directly
 ASK_TIMEOUT_S = 1.5  # while a leader is chosen nobody answers; asking again finds the new one
 BACKLOG = 4096  # entries; above, the server is let wait
 SECOND = 1_000_000_000
@@ -47,26 +53,31 @@ class NatsFeed:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._streams = Streams(link, timeout_s=ASK_TIMEOUT_S)
+        self._direct = DirectReader(link)
         self.restarts = 0
         """How often a consumer was made, first ones included."""
 
     async def run(self, stream: Stream, sink: FeedSink) -> None:
-        while True:
-            if not self._link.is_up:
-                await self._link.wait_up(3600.0)
-                continue
-            try:
-                await self._follow(stream, sink)
-            except (LinkDown, RequestTimedOut, NoResponders) as error:
-                log.info("replica_feed_waits", stream=stream.value, why=type(error).__name__)
-            await asyncio.sleep(RETRY_S)
+        place = _Place()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._bridge(stream, sink, place), name=f"bridge-{stream}")
+            while True:
+                if not self._link.is_up:
+                    await self._link.wait_up(3600.0)
+                    continue
+                try:
+                    await self._follow(stream, sink, place)
+                except (LinkDown, RequestTimedOut, NoResponders) as error:
+                    log.info("replica_feed_waits", stream=stream.value, why=type(error).__name__)
+                await asyncio.sleep(RETRY_S)
 
-    async def _follow(self, stream: Stream, sink: FeedSink) -> None:
+    async def _follow(self, stream: Stream, sink: FeedSink, place: _Place) -> None:
         """Follow `stream` through one consumer; return when another is needed."""
         found = await self._streams.info(stream)
         if found.error is not None:
             return
         sink.joined(found.created)
+        place.is_joined = True
         self.restarts += 1
         flow = _Flow(self._link, sink)
         inbox = self._link.new_inbox()
@@ -78,14 +89,25 @@ class NatsFeed:
                 log.warning("replica_consumer_refused", stream=stream.value, fault=answer.error.description)
                 return
             name = answer.name
+            place.flow = flow
             if answer.num_pending == 0:
                 sink.caught_up()
             await flow.watch()
             log.info("replica_consumer_renewed", stream=stream.value, why=flow.broken, received=sink.received)
         finally:
+            place.flow = None
             stop()
             if name and self._link.is_up:
                 self._link.publish(f"$JS.API.CONSUMER.DELETE.{stream}.{name}")
+
+    async def _bridge(self, stream: Stream, sink: FeedSink, place: _Place) -> None:
+        """Read directly what is late: what was known to be there a moment ago, or anything while none brings it."""
+        while True:
+            known = sink.known
+            await asyncio.sleep(BRIDGE_S)
+            while place.is_joined and (place.is_silent or known > sink.received) and sink.backlog < BACKLOG:
+                if not (self._link.is_up and await self._direct.read(stream, sink)):
+                    break
 
     async def _create(self, stream: Stream, inbox: str, *, start: int) -> _ConsumerAnswer:
         config = {
@@ -104,6 +126,20 @@ class NatsFeed:
         return msgspec.json.decode(answer, type=_ConsumerAnswer)
 
 
+class _Place:
+    """How a stream is followed now."""
+
+    def __init__(self) -> None:
+        self.is_joined = False
+        """Whether the leader has said, in this run, which stream it is."""
+        self.flow: _Flow | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no consumer brings what is new."""
+        return self.flow is None or self.flow.is_silent
+
+
 class _Flow:
     """What arrives from one consumer, and whether it can still be trusted."""
 
@@ -115,6 +151,8 @@ class _Flow:
         self._met = False
         self._spoke = True
         self._stalled = ""
+        self.is_silent = False
+        """Whether a heartbeat was missed: perhaps the consumer is gone."""
         self._over = asyncio.Event()
         self.broken = ""
 
@@ -136,9 +174,7 @@ class _Flow:
             self._break("a hole in the consumer's numbers")
             return
         self._delivered = number
-        headers = message.headers
-        removed = bool(headers) and (b"KV-Operation:" in headers or b"Nats-Marker-Reason:" in headers)
-        self._sink.entry(message.subject.decode(), int(words[1]), message.payload, removed)
+        self._sink.entry(message.subject.decode(), int(words[1]), message.payload, message.is_removal)
         if not self._met and words[4] == b"0":
             self._met = True
             self._sink.caught_up()
@@ -178,7 +214,7 @@ class _Flow:
         heard = loop.time()
         while not self._over.is_set():
             if self._spoke:
-                self._spoke = False
+                self._spoke = self.is_silent = False
                 heard = loop.time()
             try:
                 async with asyncio.timeout(0.02 if self._stalled else HEARTBEAT_S):
@@ -187,5 +223,7 @@ class _Flow:
                 self.let_go_on()
                 if not self._link.is_up:
                     self._break("connection lost")
-                elif not self._spoke and loop.time() - heard > SILENCE_S:
-                    self._break("no heartbeat")
+                elif not self._spoke:
+                    self.is_silent = loop.time() - heard > MISSED_S
+                    if loop.time() - heard > SILENCE_S:
+                        self._break("no heartbeat")

@@ -55,6 +55,12 @@ class Message:
         """The words behind the status."""
         return self.headers[12 : self.headers.find(b"\r\n")].strip().decode()
 
+    @property
+    def is_removal(self) -> bool:
+        """Whether it says that a key is gone: deleted, or expired."""
+        headers = self.headers
+        return bool(headers) and (b"KV-Operation:" in headers or b"Nats-Marker-Reason:" in headers)
+
     def header(self, name: bytes) -> str | None:
         """Return the value of header `name`, spelled as the sender did."""
         start = self.headers.find(b"\r\n" + name + b":")

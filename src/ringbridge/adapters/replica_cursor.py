@@ -27,6 +27,7 @@ class Cursor:
         self.incarnation = offset.incarnation if offset else ""
         self.received = offset.sequence if offset else 0
         self.applied = self.received
+        self.known = self.received
         self.dropped = False
         self.pending: deque[Entry] = deque()
         self.waiters: list[tuple[int, int, asyncio.Future[bool]]] = []
@@ -45,7 +46,7 @@ class Cursor:
             log.error("stream_made_again", stream=self.stream.value, applied=self.applied)
             self.dropped = True
         self.incarnation = incarnation
-        self.received = self.applied = 0
+        self.received = self.applied = self.known = 0
         self.pending.clear()
         self._wake()
 
@@ -59,7 +60,8 @@ class Cursor:
         self.met.set()
 
     def wait(self, sequence: int) -> asyncio.Future[bool]:
-        """Return a future that is done when `sequence` is applied."""
+        """Return a future that is done when `sequence`, which the bus holds, is applied."""
+        self.known = max(self.known, sequence)
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._count += 1
         heapq.heappush(self.waiters, (sequence, self._count, future))

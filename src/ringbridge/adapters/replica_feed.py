@@ -16,6 +16,11 @@ class FeedSink(Protocol):
         ...
 
     @property
+    def known(self) -> int:
+        """The highest sequence that the bus is known to hold; above `received`, somebody waits for it."""
+        ...
+
+    @property
     def backlog(self) -> int:
         """How many entries wait to be applied; a feed slows down by it."""
         ...
