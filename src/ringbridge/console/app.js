@@ -1,5 +1,5 @@
 // The frame around all pages: who is logged in, where one is, and what can be gone to.
-import { list } from "./api.js";
+import { ask, list } from "./api.js";
 import { createStore, html, render, useEffect, useLayoutEffect, useRef, useState, useStore } from "./core.js";
 import { liveState, start } from "./events.js";
 import { CallPage } from "./pages/call.js";
@@ -123,7 +123,7 @@ function App() {
   const isFirst = useRef(true);
   const isIn = current !== null;
   const token = isIn ? current.me.uid + current.me.name : "";
-  useEffect(() => (isIn ? start() : undefined), [token]);
+  useEffect(() => (isIn ? start(ask) : undefined), [token]);
   useEffect(() => {
     if (!isIn) chosenDomain.set("");
   }, [isIn]);

@@ -1,5 +1,4 @@
-// The API's live events, for as long as somebody is logged in: one stream for all pages of the tab.
-import { ask } from "./api.js";
+// The API's live events, for as long as somebody looks: one stream for all parts of a tab.
 import { createStore } from "./core.js";
 
 const DELAYS_MS = [500, 1000, 2000, 4000, 8000, 15_000];
@@ -52,8 +51,11 @@ export async function* readEvents(body) {
   }
 }
 
-/** Follows the stream until the returned function is called. */
-export function start() {
+/**
+ * Follows the stream until the returned function is called. `ask(method, path, options)` sends its requests, as
+ * `api.js` does; `query` narrows what is told.
+ */
+export function start(ask, query = {}) {
   let isStopped = false;
   let lastId = "";
   let failures = 0;
@@ -82,7 +84,7 @@ export function start() {
     };
     hear();
     try {
-      const answer = await ask("GET", "/ringbridge/v1/events", { headers, signal: controller.signal });
+      const answer = await ask("GET", "/ringbridge/v1/events", { query, headers, signal: controller.signal });
       for await (const { event, id, data } of readEvents(answer.body)) {
         if (isStopped) return;
         if (id) lastId = id;

@@ -6,6 +6,7 @@ const TOP = 64;
 const STEP = 40;
 // Where times stand, from there to the first line of life, between two of them, and behind the last.
 const WIDE = { gutter: 84, first: 62, apart: 176, right: 92, hasNotes: true };
+export const SNUG = { gutter: 78, first: 40, apart: 140, right: 60, hasNotes: true }; // in half a window
 const NARROW = { gutter: 66, first: 18, apart: 79, right: 40, hasNotes: false };
 const PHONE = matchMedia("(max-width: 46rem)");
 const RELEASED_BY_PHONE = new Set(["hung-up"]);
@@ -107,8 +108,8 @@ function useNarrow() {
   return isNarrow;
 }
 
-function Picture({ call, steps }) {
-  const { gutter, first, apart, right, hasNotes } = useNarrow() ? NARROW : WIDE;
+function Picture({ call, steps, room }) {
+  const { gutter, first, apart, right, hasNotes } = useNarrow() ? NARROW : room;
   const columns = columnsOf(call);
   const places = new Map(columns.map((column, number) => [column.id, gutter + first + number * apart]));
   const width = gutter + first + (columns.length - 1) * apart + right;
@@ -144,10 +145,10 @@ function Picture({ call, steps }) {
   </svg>`;
 }
 
-/** The picture of a call's steps, and the same as a table. */
-export function Ladder({ call, steps }) {
+/** The picture of a call's steps, and the same as a table; `room` is what there is on a screen that is no phone's. */
+export function Ladder({ call, steps, room = WIDE }) {
   return html`<div class="ladder-frame" tabindex="0" role="region" aria-label="Sequence diagram; scrolls sideways">
-      <${Picture} call=${call} steps=${steps} />
+      <${Picture} call=${call} steps=${steps} room=${room} />
     </div>
     <details>
       <summary>The steps as a table</summary>
