@@ -34,6 +34,7 @@ LIBRARIES = (
         "preact", "src/ringbridge/console/vendor", {"dist/preact.mjs": "preact.js", "hooks/dist/hooks.mjs": "hooks.js"}
     ),
     Library("htm", "src/ringbridge/console/vendor", {"dist/htm.mjs": "htm.js"}),
+    Library("@scalar/api-reference", "src/ringbridge/reference/vendor", {"dist/browser/standalone.js": "scalar.js"}),
 )
 PATHS = {"preact": "./preact.js"}
 """Where a file imports a library by name: the path instead."""
@@ -52,7 +53,8 @@ def fetch(package: str, version: str, into: Path) -> Path:
 
 def with_paths(text: str) -> str:
     """Return a module whose imports are paths."""
-    text = re.sub(r'(from|import)(\s*)"([a-z][a-z0-9@/-]*)"', lambda one: f'{one[1]}{one[2]}"{PATHS[one[3]]}"', text)
+    names = "|".join(PATHS)
+    text = re.sub(rf'(from|import)(\s*)"({names})"', lambda one: f'{one[1]}{one[2]}"{PATHS[one[3]]}"', text)
     return re.sub(r"\n//# sourceMappingURL=.*\s*$", "\n", text)
 
 
@@ -63,8 +65,13 @@ def keep(library: Library, version: str, notes: list[dict[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         package = fetch(library.package, version, Path(temporary))
         about = json.loads((package / "package.json").read_text())
-        licence = f"{library.package}-LICENSE.txt"
-        shutil.copyfile(package / "LICENSE", folder / licence)
+        licence = f"{library.package.removeprefix('@').replace('/', '-')}-LICENSE.txt"
+        if (package / "LICENSE").exists():
+            shutil.copyfile(package / "LICENSE", folder / licence)
+        elif not (folder / licence).exists():
+            raise SystemExit(
+                f"{library.package} brings no LICENSE: put the one of its repository at {folder / licence}"
+            )
         for source, name in library.files.items():
             text = with_paths((package / source).read_text())
             (folder / name).write_text(text)

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 import ringbridge.console
-from ringbridge.api.pages import Pages, console_pages
+import ringbridge.reference
+from ringbridge.api.pages import Pages, console_pages, reference_pages
 from ringbridge.api.parts import ApiSettings
 from tests.api.world import World
 
 CONSOLE = Path(ringbridge.console.__file__).parent
+REFERENCE = Path(ringbridge.reference.__file__).parent
 FIRST_PAGE_BYTES = 500_000
 IMPORT = re.compile(r"""(?:from|import)\s*"([^"]+)"|(?:src|href)="([^"#][^"]*)\"""")
 
@@ -106,9 +108,9 @@ def test_the_first_page_is_small() -> None:
     assert gzip.decompress(files["app.js"].compressed) == files["app.js"].body
 
 
-def test_libraries_are_those_that_the_list_says() -> None:
+@pytest.mark.parametrize("folder", [CONSOLE / "vendor", REFERENCE / "vendor"], ids=["console", "reference"])
+def test_libraries_are_those_that_the_list_says(folder: Path) -> None:
     """As tools/vendor.py left them: with version, licence and digest."""
-    folder = CONSOLE / "vendor"
     listed = json.loads((folder / "vendored.json").read_text())
     for one in listed:
         assert hashlib.sha256((folder / one["file"]).read_bytes()).hexdigest() == one["sha256"], one["file"]
@@ -116,3 +118,29 @@ def test_libraries_are_those_that_the_list_says() -> None:
         assert one["licence"]
         assert (folder / one["licence-file"]).stat().st_size > 500
     assert {path.name for path in folder.glob("*.js")} == {one["file"] for one in listed}
+
+
+async def test_the_reference_is_served_and_may_reach_this_server_alone(world: World) -> None:
+    async with world.client("") as client:
+        assert (await client.get("/docs")).headers["location"] == "docs/"
+        page = await client.get("/docs/")
+        assert (page.status_code, page.text) == (200, (REFERENCE / "index.html").read_text())
+        for name in IMPORT.finditer(page.text):
+            assert (await client.get(f"/docs/{name[2]}")).status_code == 200, name[2]
+    policy = dict(one.strip().split(" ", 1) for one in page.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["connect-src"] == "'self'"
+    assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
+    # The component sets styles on its elements, and that is all that it is allowed.
+    assert [name for name, value in policy.items() if "unsafe" in value] == ["style-src"]
+    assert policy["style-src"] == "'self' 'unsafe-inline'"
+    assert not re.search(r"https?:", page.headers["content-security-policy"])
+
+
+def test_scripts_of_the_reference_find_what_they_import() -> None:
+    ours, theirs = reference_pages().files, console_pages(ApiSettings()).files
+    for path in REFERENCE.glob("*.js"):
+        for found in re.finditer(r'from "([^"]+)"', path.read_text()):
+            of_console = found[1].startswith("../console/")
+            name = found[1].removeprefix("../console/" if of_console else "./")
+            assert name in (theirs if of_console else ours), f"{path.name} imports {found[1]}"

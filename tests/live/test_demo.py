@@ -85,6 +85,7 @@ async def test_goes_on_serving_tells_the_next_call_and_leaves_nothing(
     family = children_of(demo.pid)
     assert len(family) >= 2, "bus and relay are processes of their own"
     await logs_in_to_the_console(demo)
+    await opens_the_reference(demo)
     again = await start_child("bash", "-c", curl[0])
     placed = await again.wait_for(r'"call-id":"([^"]+)"')
     await demo.wait_for(f"call-id {re.escape(placed[1])}")
@@ -106,6 +107,15 @@ async def logs_in_to_the_console(demo: Child) -> None:
         login = {"grant_type": "password", "client_id": "ringbridge", "username": user, "password": password}
         answer = await client.post(str(page.url.join("/ns-api/v2/tokens")), json=login)
     assert (answer.status_code, answer.json().get("scope")) == (200, "Office Manager")
+
+
+async def opens_the_reference(demo: Child) -> None:
+    """Open the page that the demo prints."""
+    url = (await demo.wait_for(r"^  docs +(\S+)", STARTS_WITHIN_S))[1]
+    async with httpx.AsyncClient(follow_redirects=True, trust_env=False) as client:
+        page = await client.get(url)
+    assert (page.status_code, page.url.path) == (200, "/docs/")
+    assert "API reference" in page.text
 
 
 def _lag_s() -> float:

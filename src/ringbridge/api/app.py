@@ -51,7 +51,7 @@ from ringbridge.api.metrics import HttpMetrics
 from ringbridge.api.openapi import openapi_document
 from ringbridge.api.operations import Access, Handler, Operation, Reply, Schema
 from ringbridge.api.page_routes import page_route
-from ringbridge.api.pages import console_pages
+from ringbridge.api.pages import console_pages, reference_pages
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.passage import passage_of
 from ringbridge.api.rate_limits import RateLimiter
@@ -239,6 +239,7 @@ def create_app(parts: ApiParts) -> ASGIApp:
         [
             *(_route(path, served, gate, parts) for path, served in by_path.items()),
             page_route("/console", console_pages(parts.settings), gate),
+            page_route("/docs", reference_pages(), gate),
         ],
         exception_handlers={HTTPException: partial(_on_http_exception, gate), Exception: _on_bug},
         openapi_config=None,

@@ -36,6 +36,11 @@ POLICY: Final = {
     "require-trusted-types-for": "'script'",
 }
 """Content-Security-Policy of a page that needs nothing more (https://www.w3.org/TR/CSP3/)."""
+REFERENCE_POLICY: Final = {name: value for name, value in POLICY.items() if name != "require-trusted-types-for"} | {
+    "style-src": "'self' 'unsafe-inline'",
+    "img-src": "'self' data: blob:",
+}
+"""The reference component sets styles on its elements and writes markup, which a policy can only allow as a whole."""
 TYPES: Final = {
     ".html": b"text/html; charset=utf-8",
     ".css": b"text/css; charset=utf-8",
@@ -127,6 +132,11 @@ def console_pages(settings: ApiSettings) -> Pages:
     """Return the console: its files, and what it has to know of this server before anybody has logged in."""
     known = {"client-id": settings.public_client, "version": settings.version}
     return Pages("ringbridge.console", also={"settings.json": encode(known)})
+
+
+def reference_pages() -> Pages:
+    """Return the reference page."""
+    return Pages("ringbridge.reference", policy=REFERENCE_POLICY)
 
 
 def _read(folder: Traversable, prefix: str) -> Iterable[tuple[str, PageFile]]:

@@ -230,7 +230,10 @@ class Stage:
         line(f"  URL  {self._client.url}/ns-api/v2")
         line(f"  key  {self._key}  (user {KEY_OF} of domain {DOMAIN})")
         line()
-        line("Or watch and place calls in a browser:", Style.BOLD)
+        line(
+            "Or in a browser, the reference to try the API with, and the console to watch and place calls:", Style.BOLD
+        )
+        line(f"  docs      {self._client.url}/docs")
         line(f"  console   {self._client.url}/console")
         line(f"  user      {self._login[0]}")
         line(f"  password  {self._login[1]}")
