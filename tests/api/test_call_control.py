@@ -172,6 +172,106 @@ async def test_every_fault_of_a_transfer_is_named(
     assert len(phones.invites) == 2
 
 
+async def consulting(world: World, client: httpx.AsyncClient) -> str:
+    """Bring a second call up, of 1001 with 1003; return its session id."""
+    with_a_phone(world, "1003")
+    await connected(world, client)
+    await client.post(CALLS, json=order("click-2", call_term_user="1003"))
+    await in_state(world, CallState.CONNECTED, "click-2")
+    return str((await client.get(f"{CALLS}/click-2")).json()["call-session-id"])
+
+
+async def test_an_attended_transfer_joins_the_other_parties_of_two_calls(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones
+) -> None:
+    session_id = await consulting(world, client)
+    assert (await client.patch(f"{ONE}/hold")).status_code == 202
+    await in_state(world, CallState.HELD)
+    body = {"call-destination-session-id": session_id, "hostname": "core1"}
+    answer = await client.patch(f"{ONE}/transfer", json=body)
+    assert (answer.status_code, answer.json()["call-id"]) == (202, "click-1")
+    assert "x-ringbridge-ignored" not in answer.headers
+    await in_state(world, CallState.CONNECTED)
+    await in_state(world, CallState.ENDED, "click-2")
+    assert sorted(phone.order.target.user for phone in phones.busy()) == ["1002", "1003"]
+    first, second = [(await client.get(f"{CALLS}/click-{number}")).json() for number in (1, 2)]
+    assert (first["call-orig-user"], first["call-term-user"], first["call-dialed-number"]) == ("1002", "1003", "1003")
+    assert (second["call-orig-user"], second["call-term-user"]) == ("1001", "1003")
+    for call in (first, second):
+        assert (call["call-by-action"], call["call-by-user"]) == ("transfer", "1001")
+    assert second["call-order"]["action"] == "handover"
+    assert second["call-order"]["to"] == first["call-session-id"]
+    assert second["release-cause"]["reason"] == "transferred"
+    cdr = (await client.get(f"{CALLS}/click-2/cdr")).json()
+    assert (cdr["call-through-action"], cdr["call-through-user"]) == ("transfer", "1001")
+
+
+@pytest.mark.parametrize("by", ["call-id", "leg"])
+async def test_the_second_call_goes_by_any_of_its_names(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones, by: str
+) -> None:
+    await consulting(world, client)
+    second = (await client.get(f"{CALLS}/click-2")).json()
+    name = second["call-id"] if by == "call-id" else second["call-term-call-id"]
+    body = {"action": "transfer", "call-destination-session-id": name, "call-term-user": None}
+    assert (await client.patch(ONE, json=body)).status_code == 202
+    await in_state(world, CallState.ENDED, "click-2")
+    assert sorted(phone.order.target.user for phone in phones.busy()) == ["1002", "1003"]
+
+
+async def test_faults_of_an_attended_transfer_are_named(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones
+) -> None:
+    session_id = await consulting(world, client)
+    own = (await client.get(ONE)).json()["call-session-id"]
+    for body, field, code in (
+        ({"call-destination-session-id": session_id, "call-term-user": "1003"}, "second", "not-both"),
+        ({"call-destination-session-id": session_id, "destination": "1003"}, "second", "not-both"),
+        ({"call-destination-session-id": "nobody"}, "second", "no-such-call"),
+        ({"call-destination-session-id": own}, "second", "same-call"),
+        ({"call-destination-session-id": ["x"]}, "second", "wrong-type"),
+        ({"call-destination-session-id": "a b"}, "second", "bad-characters"),
+        ({"call-destination-session-id": ""}, "term", "missing"),
+        ({"hostname": "core1"}, "term", "missing"),
+    ):
+        answer = await client.patch(f"{ONE}/transfer", json=body)
+        fault = answer.json()["errors"][0]
+        name = {"second": "call-destination-session-id", "term": "call-term-user"}[field]
+        assert (answer.status_code, fault["field"], fault["code"]) == (400, name, code), body
+    assert len(phones.busy()) == 4
+
+
+async def test_a_second_call_of_another_tenant_or_user_is_none_and_one_that_is_over_says_so(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones
+) -> None:
+    await consulting(world, client)
+    async with world.client(world.foreign_key) as foreign:
+        of_other = CALLS.replace("demo", "other")
+        await foreign.post(of_other, json=order("theirs"))
+        async with asyncio.timeout(5):
+            while True:
+                theirs = (await foreign.get(f"{of_other}/theirs")).json()
+                if theirs["call-state"] == "connected":
+                    break
+                await asyncio.sleep(0.005)
+    async with world.client(world.other_user_key) as other:
+        of_1002 = CALLS.replace("1001", "1002")
+        await other.post(of_1002, json=order("click-3", call_term_user="1003"))
+        await in_state(world, CallState.CONNECTED, "click-3")
+    for name in (theirs["call-session-id"], "theirs", "click-3"):
+        answer = await client.patch(f"{ONE}/transfer", json={"call-destination-session-id": name})
+        assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "no-such-call")
+    await client.delete(f"{CALLS}/click-2")
+    await in_state(world, CallState.ENDED, "click-2")
+    answer = await client.patch(f"{ONE}/transfer", json={"call-destination-session-id": "click-2"})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (409, "destination-ended")
+    phones.scripts["1003_desk"] = RINGS
+    await client.post(CALLS, json=order("click-4", call_term_user="1003"))
+    await in_state(world, CallState.TERM_RINGING, "click-4")
+    answer = await client.patch(f"{ONE}/transfer", json={"call-destination-session-id": "click-4"})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (409, "destination-call-not-connected")
+
+
 async def test_a_transfer_to_nowhere_is_refused_and_the_call_goes_on(
     world: World, client: httpx.AsyncClient, phones: MemoryPhones
 ) -> None:

@@ -7,24 +7,29 @@ after its `LegInvited` is stored, nobody invited twice, one end, and after it no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from ringbridge.calls.actions import (
     Action,
     Arrange,
+    Ask,
     Attach,
     Finish,
     Invite,
+    LetGo,
+    LookUp,
     Prepare,
     Publish,
     Release,
     Ringback,
     StartTimer,
     StopTimer,
+    TakeOver,
     Timer,
 )
-from ringbridge.calls.commands import HoldWish, TransferWish
+from ringbridge.calls.commands import HandoverWish, HoldWish, TransferWish
 from ringbridge.calls.controller import Controller
+from ringbridge.calls.handing_over import Decision
 from ringbridge.calls.orders import leg_orders
 from ringbridge.calls.ports import Answered, Arranged, HungUp, LegSignal, PreparedLeg, Refused, Ringing
 from ringbridge.model.call import Call, LegState, Side, fold, side_of
@@ -34,15 +39,19 @@ from ringbridge.model.events import (
     CallerId,
     CallEvent,
     CallRequested,
+    Consultation,
     Flow,
+    HandoverOrdered,
     HoldOrdered,
     LegInvited,
     TransferOrdered,
     TransferPlan,
 )
-from ringbridge.model.ids import LegId
+from ringbridge.model.ids import CallId, LegId, SessionId
 from ringbridge.model.release import HUNG_UP, ReleaseCause, of_sip_status
 from tests.calls.samples import NODE, START, requested, requested_call, target
+
+Doing: TypeAlias = Ask | LookUp | LetGo | Release | Ringback | Attach | Arrange | StartTimer | StopTimer | Finish
 
 
 class World:
@@ -79,6 +88,9 @@ class Bench:
         self.attached: list[LegId] = []
         self.offers: list[tuple[LegId, Flow]] = []
         """Offers that no phone has answered yet."""
+        self.asks: list[Ask] = []
+        self.looks: list[LookUp] = []
+        self.let_go: list[LegId] = []
         self.finished = 0
         self.stored_orders = 0
         self.store_takes_s = 0.0
@@ -94,6 +106,8 @@ class Bench:
                     self._store(action.events, waited=any(isinstance(later, Invite) for later in actions))
                 case Prepare():
                     self._prepare(action.side)
+                case TakeOver():
+                    self._take_over(action)
                 case Invite():
                     if not dialled and self.controller.is_too_late(action.leg_id, self.now):
                         self.perform(self.controller.on_too_late(side_of(action.leg_id), self.now))
@@ -104,8 +118,15 @@ class Bench:
                     self._do(action)
         self.check()
 
-    def _do(self, action: Release | Ringback | Attach | Arrange | StartTimer | StopTimer | Finish) -> None:
+    def _do(self, action: Doing) -> None:
         match action:
+            case Ask():
+                self.asks.append(action)
+            case LookUp():
+                self.looks.append(action)
+            case LetGo():
+                self.let_go.append(action.leg_id)
+                self.world.up.discard(action.leg_id)
             case Release():
                 self._release(action)
             case Ringback():
@@ -132,7 +153,7 @@ class Bench:
         self.world.batches.append(events)
         if waited:
             self.now += self.store_takes_s
-        if any(isinstance(event, HoldOrdered | TransferOrdered) for event in events):
+        if any(isinstance(event, HoldOrdered | TransferOrdered | HandoverOrdered) for event in events):
             self.stored_orders += 1
 
     def _prepare(self, side: Side) -> None:
@@ -144,6 +165,14 @@ class Bench:
             for order in leg_orders(self.controller.call, side)
         ]
         self.perform(self.controller.prepared(side, legs, self.now))
+
+    def _take_over(self, action: TakeOver) -> None:
+        (order,) = leg_orders(self.controller.call, action.side)
+        plan = self.controller.call.orders[-1].plan
+        assert plan is not None
+        assert plan.consultation is not None
+        leg = PreparedLeg(order.leg_id, order.target, plan.consultation.sip_call_id, action.dialog)
+        self.perform(self.controller.prepared(action.side, [leg], self.now))
 
     def _invite(self, leg_id: LegId) -> None:
         stored = {event.leg_id for batch in self.world.batches for event in batch if isinstance(event, LegInvited)}
@@ -194,6 +223,29 @@ class Bench:
         plan = TransferPlan(tuple(map(target, names)), CallerId("1002", "Bob"), names[0], ring_timeout_s)
         self.perform(self.controller.order(TransferWish(leg_id, plan, "key 1"), self.now))
         return self.begin_orders() if begun else self
+
+    def join(self, leg_id: LegId, name: str, *, begun: bool = True) -> Bench:
+        """Order that the device `name`, which is up in the call c2, take the place of `leg_id`."""
+        second = Consultation(CallId("c2"), SessionId("s-c2"), "sip-there")
+        plan = TransferPlan((target(name),), CallerId("1001"), name, 45.0, consultation=second)
+        self.perform(self.controller.order(TransferWish(leg_id, plan, "key 1"), self.now))
+        return self.begin_orders() if begun else self
+
+    def asked(self, answer: bytes | ReleaseCause = b"state there") -> Bench:
+        """Let the other call answer."""
+        self.perform(self.controller.asked(answer, self.now))
+        return self
+
+    def hand_over(self, leg_id: LegId, *, begun: bool = True) -> Bench:
+        """Order that a leg go over to the call c0, whose first transfer it is."""
+        wish = HandoverWish(f"sip-{leg_id}", CallId("c0"), SessionId("s-c0"), 1, "key 1")
+        self.perform(self.controller.order(wish, self.now))
+        return self.begin_orders() if begun else self
+
+    def decide(self, decision: Decision) -> Bench:
+        """Let the other call have decided so."""
+        self.perform(self.controller.decided(decision, self.now))
+        return self
 
     def begin_orders(self) -> Bench:
         """Tell the controller that its orders are stored."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ringbridge.calls.actions import Timer
+from ringbridge.calls.handing_over import Decision
 from ringbridge.calls.ports import MediaLost, Updated
 from ringbridge.model import release
 from ringbridge.model.call import LegState, Side
@@ -89,6 +90,30 @@ class OneCall(RuleBasedStateMachine):
         leg_id = self._some(self.bench.world.up, data)
         self._try(lambda: self.bench.transfer(leg_id, *names, begun=begun, ring_timeout_s=20.0))
 
+    @precondition(lambda self: self.bench.world.up)
+    @rule(data=st.data(), begun=st.booleans())
+    def somebody_transfers_to_the_party_of_another_call(self, data: st.DataObject, begun: bool) -> None:  # noqa: FBT001
+        leg_id = self._some(self.bench.world.up, data)
+        self._try(lambda: self.bench.join(leg_id, "3000", begun=begun))
+
+    @precondition(lambda self: self.bench.asks)
+    @rule(answer=st.sampled_from([b"state there", release.HUNG_UP]))
+    def the_other_call_answers(self, answer: bytes | ReleaseCause) -> None:
+        self.bench.asks.pop()
+        self.bench.asked(answer)
+
+    @precondition(lambda self: self.bench.world.up)
+    @rule(data=st.data(), begun=st.booleans())
+    def another_call_wants_a_party_of_this_one(self, data: st.DataObject, begun: bool) -> None:  # noqa: FBT001
+        leg_id = self._some(self.bench.world.up, data)
+        self._try(lambda: self.bench.hand_over(leg_id, begun=begun))
+
+    @precondition(lambda self: self.bench.looks)
+    @rule(decision=st.sampled_from(Decision))
+    def the_other_call_has_decided(self, decision: Decision) -> None:
+        self.bench.looks.pop()
+        self.bench.decide(decision)
+
     @rule()
     def orders_are_stored(self) -> None:
         self.bench.begin_orders()
@@ -165,7 +190,7 @@ class OneCall(RuleBasedStateMachine):
         """Every call ends, however it went so far."""
         if hasattr(self, "bench"):
             self.bench.store_takes_s = 0.0
-            self.bench.delete().confirm().check_over()
+            self.bench.delete().confirm().decide(Decision.DROPPED).check_over()
 
 
 OneCall.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

@@ -135,6 +135,34 @@ def test_hold_and_unhold(phones: Tenant, connected: str) -> None:
     phones.in_state(connected, "connected")
 
 
+def test_an_attended_transfer(phones: Tenant, connected: str) -> None:
+    """“Steps of an attended transfer: read the call, hold it, make a second call, transfer the first with the second's
+    session id.”"""
+    answered(phones.api.patch(f"{phones.call(connected)}/hold"), 202)
+    phones.in_state(connected, "held")
+    second = phones.place()
+    session_id = phones.in_state(second, "connected")["call-session-id"]
+    body = {"call-destination-session-id": session_id, "hostname": "any"}
+    answered(phones.api.patch(f"{phones.call(connected)}/transfer", json=body), 202)
+    phones.in_state(second, "ended")
+    call = phones.in_state(connected, "connected")
+    assert (call["call-orig-user"], call["call-term-user"], call["call-by-user"]) == ("1001", "1001", "1000")
+    phones.end(connected)
+    for call_id in (connected, second):
+        cdrs = answered(phones.api.get(f"{phones.path}/cdrs", params={"limit": 1000}), 200)
+        (cdr,) = [one for one in cdrs if one["call-orig-call-id"] == call_id]
+        assert (cdr["call-through-user"], cdr["call-through-action"]) == ("1000", "transfer")
+
+
+def test_faults_of_an_attended_transfer(phones: Tenant, connected: str) -> None:
+    """“attended: `call-destination-session-id` (and `hostname`, ignored)”"""
+    for body in ({"call-destination-session-id": "nobody"}, {"hostname": "any"}, {}):
+        faulted(phones.api.patch(f"{phones.call(connected)}/transfer", json=body), 400)
+    both = {"call-destination-session-id": "one", "call-term-user": "1001"}
+    faults = faulted(phones.api.patch(f"{phones.call(connected)}/transfer", json=both), 400)
+    assert "call-destination-session-id" in faults
+
+
 @pytest.mark.parametrize("verb", ["hold", "unhold"])
 def test_a_verb_of_no_call(phones: Tenant, verb: str) -> None:
     """“404” (section 1)"""

@@ -64,6 +64,8 @@ class PartyCall:
     """How many re-INVITEs came."""
     offered: list[Direction] = field(default_factory=list)
     """What they offered, as we would answer it."""
+    offers: list[bytes] = field(default_factory=list)
+    """The offers themselves."""
     says: deque[int] = field(default_factory=deque)
     """What we say to the next re-INVITEs; 0: nothing at all. When it is empty, 200."""
 
@@ -198,6 +200,7 @@ class Party:
                 call.reinvited += 1
                 local, _ = offer_answer.answer(event.sdp, call.local, allowed=DEFAULT_CODECS)
                 call.offered.append(local.direction)
+                call.offers.append(event.sdp)
                 status = call.says.popleft() if call.says else 200
                 if status == 200:
                     call.local = local

@@ -123,6 +123,34 @@ async def test_whoever_transfers_may_hang_up_at_once(stage: Stage) -> None:
     await all_hung_up(stage.ann, stage.bob, stage.cid)
 
 
+@pytest.mark.parametrize("held", [True, False])
+async def test_an_attended_transfer_joins_the_other_parties_of_two_calls(stage: Stage, *, held: bool) -> None:
+    first, second = f"first-{held}", f"second-{held}"
+    await stage.connected(first)
+    if held:
+        assert await stage.order(first, "hold") == 202
+        await stage.bob.hears(MUSIC)
+    await stage.api.place(second, "1001", "1003")
+    session = (await stage.api.in_state(second, "connected"))["call-session-id"]
+    await stage.cid.hears(stage.ann)
+    assert await stage.order(first, "transfer", call_destination_session_id=session, hostname="any") == 202
+    await stage.bob.hears(stage.cid)
+    await stage.cid.hears(stage.bob)
+    assert stage.ann.hung_up()
+    call = await stage.api.in_state(first, "connected")
+    assert (call["call-orig-user"], call["call-term-user"], call["call-by-user"]) == ("1002", "1003", "1001")
+    await stage.api.in_state(second, "ended")
+    stage.bob.phone.hang_up()
+    cdr = await stage.api.cdr(first)
+    assert (cdr["call-orig-user"], cdr["call-term-user"], cdr["call-through-user"]) == (1002, "1003", "1001")
+    assert (cdr["call-through-action"], cdr["call-disconnect-reason-text"]) == ("transfer", "Orig: Bye")
+    assert (cdr["call-on-hold-duration-seconds"] > 0) is held
+    cdr = await stage.api.cdr(second)
+    assert (cdr["call-orig-user"], cdr["call-term-user"], cdr["call-through-user"]) == (1001, "1003", "1001")
+    assert cdr["release-cause"] == {"result": "completed", "reason": "transferred", "sip-status": None}
+    await all_hung_up(stage.ann, stage.bob, stage.cid)
+
+
 async def test_a_target_that_rejects_leaves_both_talking(stage: Stage) -> None:
     await stage.connected("refused")
     assert await stage.order("refused", "transfer", call_term_user="1003") == 202

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from ringbridge.media.sdp import Direction
+from ringbridge.media.sdp import Direction, parse
 from tests.live.node import Api, Node, connection, document, node, rule, until
 from tests.live.party import Party, PartyCall
 
@@ -132,6 +132,126 @@ async def test_a_node_that_is_killed_goes_on_with_a_transfer(stage: Stage) -> No
     cdr = await stage.api.cdr("passed-over")
     assert (cdr["call-through-action"], cdr["call-disconnect-reason-text"]) == ("transfer", "Orig: Bye")
     assert [one["call-id"] for one in await stage.api.cdrs()].count("passed-over") == 1
+
+
+async def consulting(stage: Stage, name: str, number: int) -> tuple[PartyCall, PartyCall, PartyCall, PartyCall]:
+    """Bring up two calls of one user; return the user's phones in both, and the far ones."""
+    own, far = await stage.connected(name, f"71{number}", f"72{number}")
+    own2, far2 = await stage.connected(f"{name}-2", f"73{number}", f"74{number}")
+    return own, own2, far, far2
+
+
+async def joined(stage: Stage, name: str, *own: PartyCall) -> dict[str, Any]:
+    """Return the first call once the far parties are joined."""
+    for phone in own:
+        await until(phone.ended.is_set, within_s=10)
+    await stage.api.in_state(f"{name}-2", "ended")
+    return await stage.api.in_state(name, "connected")
+
+
+async def test_the_party_that_is_taken_over_is_offered_the_other_call_s_address(stage: Stage) -> None:
+    own, own2, far, far2 = await consulting(stage, "joined", 110)
+    await stage.order("joined", "transfer", call_destination_session_id="joined-2")
+    call = await joined(stage, "joined", own, own2)
+    assert (far.reinvited, far2.reinvited) == (0, 1), "one new offer, to the one who is taken over"
+    assert far2.offered == [Direction.SENDRECV]
+    ports = [parse(one).media[0].port for one in (far2.offer, far2.offers[0], own.offer)]
+    assert ports[1] == ports[2] != ports[0], "that of the phone whose place it takes"
+    origins = [parse(one).origin for one in (far2.offer, far2.offers[0])]
+    assert (origins[1].session_id, origins[1].version) == (origins[0].session_id, origins[0].version + 1)
+    assert call["call-legs"][2]["sip-call-id"] == (await stage.api.call("joined-2"))["call-term-call-id"]
+    far2.hang_up()
+    await until(far.ended.is_set, within_s=5)
+    assert (await stage.api.cdr("joined"))["call-disconnect-reason-text"] == "Term: Bye"
+
+
+async def test_a_party_that_meets_the_offer_with_another_is_asked_again(stage: Stage) -> None:
+    own, own2, far, far2 = await consulting(stage, "met", 120)
+    far2.says = deque([491])
+    await stage.order("met", "transfer", call_destination_session_id="met-2")
+    await joined(stage, "met", own, own2)
+    assert far2.reinvited == 2
+    assert await stage.api.delete("met") == 202
+    await until(lambda: not (far.is_up or far2.is_up), within_s=5)
+
+
+async def test_a_party_that_will_not_go_over_is_released_and_the_first_call_goes_on(stage: Stage) -> None:
+    own, own2, far, far2 = await consulting(stage, "unwilling", 130)
+    far2.says = deque([488])
+    await stage.order("unwilling", "transfer", call_destination_session_id="unwilling-2")
+    call = await stage.settled("unwilling")
+    assert (call["call-state"], call["call-order"]["release-cause"]["sip-status"]) == ("connected", 488)
+    await until(far2.ended.is_set, within_s=5)
+    assert own.is_up
+    assert far.is_up
+    await until(own2.ended.is_set, within_s=5)
+    assert (await stage.api.cdr("unwilling-2"))["release-cause"]["reason"] == "transferred"
+    assert await stage.api.delete("unwilling") == 202
+
+
+async def test_a_node_that_is_killed_while_it_takes_a_party_over_goes_on_with_it(stage: Stage) -> None:
+    own, own2, far, far2 = await consulting(stage, "taken", 140)
+    far2.says = deque([0])
+    await stage.order("taken", "transfer", call_destination_session_id="taken-2")
+    await until(lambda: far2.reinvited == 1, within_s=5)
+    await stage.node.kill()
+    far2.party.endpoint.answer_reinvite(far2.session, far2.party.now(), status=500)
+    await stage.node.start()
+    await joined(stage, "taken", own, own2)
+    assert far.is_up
+    assert far2.is_up
+    far.hang_up()
+    await until(far2.ended.is_set, within_s=5)
+    for name in ("taken", "taken-2"):
+        await stage.api.cdr(name)
+
+
+async def test_a_party_that_hangs_up_while_nobody_listens_is_missed(stage: Stage) -> None:
+    own, own2, far, far2 = await consulting(stage, "gone", 150)
+    far2.says = deque([0])
+    await stage.order("gone", "transfer", call_destination_session_id="gone-2")
+    await until(lambda: far2.reinvited == 1, within_s=5)
+    await stage.node.kill()
+    far2.hang_up()
+    await stage.node.start()
+    assert (await stage.settled("gone"))["call-order"]["release-cause"] is not None
+    assert own.is_up
+    assert far.is_up
+    await until(own2.ended.is_set, within_s=10)
+    assert await stage.api.delete("gone") == 202
+    for name in ("gone", "gone-2"):
+        await stage.api.cdr(name)
+    await until(lambda: not (own.is_up or far.is_up), within_s=5)
+
+
+@pytest.mark.timeout(180)
+async def test_a_node_killed_at_any_moment_of_an_attended_transfer_leaves_nothing(stage: Stage) -> None:
+    """kill -9 some milliseconds into it: all four phones end up on hook, and both calls have one CDR."""
+    outcomes: list[str] = []
+    for number, after_ms in enumerate((0, 1, 2, 4, 6, 9, 13, 20, 40, 260), start=1):
+        name = f"killed-{after_ms}"
+        phones = await consulting(stage, name, 1600 + number)
+        path = f"{stage.api.path}/{name}/transfer"
+        ordering = asyncio.create_task(stage.api.http.patch(path, json={"call-destination-session-id": f"{name}-2"}))
+        await asyncio.sleep(after_ms / 1000)
+        await stage.restarted()
+        await asyncio.gather(ordering, return_exceptions=True)
+        call = await stage.api.call(name)
+        outcome = "not stored" if call["call-order"] is None else "as before"
+        if call["call-order"] is not None and (await stage.settled(name))["call-order"]["release-cause"] is None:
+            await joined(stage, name, *phones[:2])
+            assert all(phone.is_up for phone in phones[2:])
+            outcome = "joined"
+        outcomes.append(outcome)
+        for one in (name, f"{name}-2"):
+            assert await stage.api.delete(one) == 202
+        cdrs = [await stage.api.cdr(one, within_s=15) for one in (name, f"{name}-2")]
+        assert len({cdr["id"] for cdr in cdrs}) == 2
+        await until(lambda phones=phones: not any(phone.is_up for phone in phones), within_s=10)  # type: ignore[misc] # bound now
+    names = [one["call-id"] for one in await stage.api.cdrs()]
+    assert {name: names.count(name) for name in names if names.count(name) != 1} == {}
+    await stage.api.quiet()
+    print(f"outcomes of kills: {outcomes}")  # noqa: T201
 
 
 async def test_a_target_that_refuses_after_a_restart_leaves_both_connected(stage: Stage) -> None:

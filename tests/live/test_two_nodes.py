@@ -145,6 +145,43 @@ async def has_all(api: Api, acknowledged: set[str]) -> Counter[str]:
         await asyncio.sleep(0.5)
 
 
+async def test_an_attended_transfer_joins_the_parties_of_calls_on_two_nodes(stage: Stage) -> None:
+    """The second call's far party goes over to the first call's node: one new offer in its dialog, from there."""
+    calls: dict[str, tuple[str, PartyCall, PartyCall]] = {}
+    for number in range(20):
+        name, numbers = f"joined-{number}", (f"7100{number:02}1", f"7100{number:02}2")
+        await stage.here.place(name, *numbers)
+        phones: list[PartyCall] = []
+        for one in numbers:
+            phone = await stage.phones.called(one)
+            phone.answer()
+            await until(phone.acked.is_set, within_s=5)
+            phones.append(phone)
+        call = await stage.here.in_state(name, "connected")
+        if call["core-server"] not in calls:
+            calls[call["core-server"]] = (name, phones[0], phones[1])
+        else:
+            await stage.here.delete(name)
+        if len(calls) == 2:
+            break
+    (first, own, far), (second, own2, far2) = calls.values()
+    body = {"call-destination-session-id": second}
+    answer = await stage.there.http.patch(f"{stage.there.path}/{first}/transfer", json=body)
+    assert answer.status_code == 202, answer.text
+    for phone in (own, own2):
+        await until(phone.ended.is_set, within_s=5)
+    await stage.there.in_state(second, "ended")
+    call = await stage.there.in_state(first, "connected")
+    assert call["call-order"]["release-cause"] is None
+    assert (far.is_up, far2.is_up, far2.reinvited) == (True, True, 1)
+    far2.hang_up()
+    await until(far.ended.is_set, within_s=5)
+    cdrs = [await stage.here.cdr(name) for name in (first, second)]
+    assert [cdr["call-through-action"] for cdr in cdrs] == ["transfer", "transfer"]
+    assert cdrs[0]["call-disconnect-reason-text"] == "Term: Bye"
+    assert cdrs[1]["release-cause"]["reason"] == "transferred"
+
+
 @pytest.mark.timeout(180)
 async def test_no_acknowledged_post_is_lost_when_a_bus_leader_is_killed(stage: Stage) -> None:
     apis = (stage.here, stage.there)

@@ -20,6 +20,26 @@ def test_our_bye_ends_the_session_when_it_is_answered() -> None:
     assert rig.gone()
 
 
+def test_a_session_that_somebody_else_goes_on_with_is_forgotten_without_a_word() -> None:
+    rig = Rig()
+    session, _, _ = rig.answered()
+    rig.endpoint.forget(session)
+    assert rig.sent() == []
+    assert rig.no_events()
+    assert rig.endpoint.sizes().sessions == 0
+    rig.feed(phone_in_dialog(session, "BYE"))
+    rig.sent_response(481)
+
+
+def test_what_is_forgotten_takes_nothing_from_whoever_has_it_now() -> None:
+    rig = Rig()
+    session, _, _ = rig.answered()
+    again = rig.endpoint.restore(session.snapshot(), rig.now)
+    rig.endpoint.forget(session)
+    rig.feed(phone_in_dialog(again, "BYE"))
+    assert rig.event(Ended).session is again
+
+
 def test_bye_that_nobody_answers_is_given_up() -> None:
     rig = Rig()
     session, _, _ = rig.answered()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ringbridge.adapters.memory_phones import MemoryPhones, Phone, decode_dialog, dialog_of
 from ringbridge.calls.ports import (
     Answered,
+    HungUp,
     LegOrder,
     LegSignal,
     MediaLost,
@@ -38,6 +39,9 @@ class _Leg:
     answered: bool = False
     final: bool = False
     released: ReleaseCause | None = None
+    going_over: bool = False
+    """It is up in another call, `giver`, and is taken over from there."""
+    giver: SessionId | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -92,10 +96,36 @@ class MemoryEngine:
             prepared.append(PreparedLeg(order.leg_id, order.target, name, dialog))
         return prepared
 
+    async def take_over(self, order: LegOrder, dialog: bytes, *, giver: SessionId) -> PreparedLeg:
+        await asyncio.sleep(0)
+        if self.prepare_fails:
+            raise self.prepare_fails.popleft()
+        name = decode_dialog(dialog).sip_call_id
+        leg = _Leg(order.leg_id, name, order, going_over=True, giver=giver)
+        self._sessions.setdefault(order.session_id, _Session()).legs[order.leg_id] = leg
+        return PreparedLeg(order.leg_id, order.target, name, dialog)
+
+    def dialog(self, session_id: SessionId, leg_id: LegId) -> bytes:
+        leg = self._find(session_id, leg_id)
+        is_up = leg is not None and leg.answered and leg.released is None
+        return dialog_of(leg.sip_call_id, answered=True) if leg is not None and is_up else b""
+
+    def let_go(self, session_id: SessionId, leg_id: LegId) -> None:
+        session = self._sessions.get(session_id)
+        if session is not None and not self._crashed:
+            session.legs.pop(leg_id, None)
+
     def invite(self, session_id: SessionId, leg_id: LegId) -> None:
         leg = self._find(session_id, leg_id)
-        if leg is not None and leg.order is not None and leg.released is None:
-            leg.sent = True
+        if leg is None or leg.order is None or leg.released is not None:
+            return
+        leg.sent = True
+        if leg.going_over:
+            if giver := self._sessions.get(leg.giver or session_id):
+                giver.legs = {name: one for name, one in giver.legs.items() if one.sip_call_id != leg.sip_call_id}
+                self._sessions[session_id].legs[leg_id] = leg
+            self.phones.dialogs[leg.sip_call_id].go_over(session_id, leg_id, self)
+        else:
             self.phones.ring(leg.order, leg.sip_call_id, self)
 
     def release(self, session_id: SessionId, leg_id: LegId, cause: ReleaseCause) -> None:
@@ -113,7 +143,9 @@ class MemoryEngine:
             return
         leg.final = True
         phone = self.phones.dialogs.get(leg.sip_call_id)
-        if phone is not None and not phone.take_cancel() and not phone.acked:
+        if phone is not None and leg.going_over:
+            phone.take_bye()
+        elif phone is not None and not phone.take_cancel() and not phone.acked:
             phone.take_bye()  # its 200 crossed the CANCEL: ACK, then BYE (RFC 3261 §9.1)
         self._tell(session_id, Refused(leg.leg_id, leg.released or of_sip_status(487)))
 
@@ -146,9 +178,14 @@ class MemoryEngine:
             if not record.dialog:
                 continue
             state = decode_dialog(record.dialog)
-            leg = _Leg(record.leg_id, state.sip_call_id, sent=True, answered=state.answered, final=state.answered)
+            is_up = state.answered and record.answered_at > 0
+            leg = _Leg(record.leg_id, state.sip_call_id, sent=True, answered=is_up, final=is_up)
+            leg.going_over = state.answered and not is_up
             session.legs[record.leg_id] = leg
-            if phone := self.phones.dialogs.get(state.sip_call_id):
+            phone = self.phones.dialogs.get(state.sip_call_id)
+            if phone is not None and leg.going_over:
+                phone.go_over(session_id, record.leg_id, self)
+            elif phone is not None:
                 phone.listen_to(self)
         if self.media_is_lost:
             self.lose_media(session_id)
@@ -175,7 +212,10 @@ class MemoryEngine:
         if leg is None:
             phone.take_bye()  # RFC 3261: a 200 of no call of ours is ACKed and ended, all else answered 481
             return True
+        if leg.going_over and isinstance(signal, HungUp):
+            signal = Refused(leg.leg_id, signal.cause)
         if isinstance(signal, Answered):
+            leg.going_over = False
             if leg.answered:
                 phone.acked = True  # a repetition of what is known
                 return True

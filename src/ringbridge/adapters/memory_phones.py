@@ -16,6 +16,7 @@ import msgspec
 
 from ringbridge.calls.ports import Answered, Arranged, Clock, HungUp, LegOrder, LegSignal, Refused, Ringing, Updated
 from ringbridge.model.events import Flow
+from ringbridge.model.ids import LegId, SessionId
 from ringbridge.model.release import HUNG_UP, of_sip_status
 
 if TYPE_CHECKING:
@@ -184,6 +185,31 @@ class Phone:
             self.flow = flow
         dialog = dialog_of(self.sip_call_id, answered=True)
         self.engine.hear(self, Arranged(self.order.leg_id, flow, dialog, self.held, cause))
+
+    def go_over(self, session_id: SessionId, leg_id: LegId, engine: MemoryEngine) -> None:
+        """Take a re-INVITE from another call, whose leg it becomes if it says yes."""
+        self.engine = engine
+        self.order = msgspec.structs.replace(self.order, session_id=session_id, leg_id=leg_id)
+        if self.state is not PhoneState.UP:
+            asyncio.get_running_loop().call_soon(engine.hear, self, Refused(leg_id, of_sip_status(481)))
+            return
+        self.held = False
+        self.flow = Flow.TALK
+        self._answer = None
+        if self._script.offer_status is not None:
+            asyncio.get_running_loop().call_soon(self.answer_over, self._script.offer_status)
+
+    def answer_over(self, status: int = 200) -> None:
+        """Answer the re-INVITE of another call."""
+        if self.state is not PhoneState.UP:
+            return
+        if status == 200:
+            dialog = dialog_of(self.sip_call_id, answered=True)
+            media = f"{self.order.target.host}:4000"
+            self.engine.hear(self, Answered(self.order.leg_id, dialog, CODEC, self.engine.clock.now(), media))
+        else:
+            self.state = PhoneState.OVER  # nobody speaks with it any more: our BYE
+            self.engine.hear(self, Refused(self.order.leg_id, of_sip_status(status)))
 
     def _say(self, signal: LegSignal) -> None:
         """Say what is repeated until it is heard."""

@@ -15,13 +15,13 @@ import structlog
 
 from ringbridge.adapters.relay_rtpproxy import Relay, RelayUnavailable
 from ringbridge.adapters.sip_invite import credentials_of, invite_order, reason_header
-from ringbridge.adapters.sip_leg import SipCall, SipLeg, decode_dialog
+from ringbridge.adapters.sip_leg import LegDialog, SipCall, SipLeg, decode_dialog
 from ringbridge.adapters.sip_leg_events import LegEvents
 from ringbridge.adapters.sip_node import SipNode
 from ringbridge.adapters.sip_sound import UNKNOWN, Sound
 from ringbridge.calls.directory_ports import Directory
-from ringbridge.calls.ports import LegOrder, MediaLost, PreparedLeg, SignalHandler
-from ringbridge.media.offer_answer import DEFAULT_CODECS, offer
+from ringbridge.calls.ports import LegOrder, MediaLost, PreparedLeg, Refused, SignalHandler
+from ringbridge.media.offer_answer import DEFAULT_CODECS, offer, offer_elsewhere
 from ringbridge.media.relay_commands import RelayRefused
 from ringbridge.model.call import Leg, Side, side_of
 from ringbridge.model.directory import Connection
@@ -30,6 +30,7 @@ from ringbridge.model.events import Flow
 from ringbridge.model.ids import DomainName, LegId, SessionId
 from ringbridge.model.release import RELAY_LOST, ReleaseCause
 from ringbridge.sip.errors import UnsafeHeader
+from ringbridge.sip.session import Session
 from ringbridge.sip.session_events import EndpointEvent
 
 log = structlog.get_logger()
@@ -107,6 +108,46 @@ class SipEngine:
         self._adopt(leg)
         return leg
 
+    async def take_over(self, order: LegOrder, dialog: bytes, *, giver: SessionId) -> PreparedLeg:
+        call, state = self._calls.get(order.session_id), decode_dialog(dialog)
+        if call is None:
+            raise CallError(Refusal.UNAVAILABLE, "media-lost", "the call has no media session any more")
+        _check_takeover(call, [order])
+        side = side_of(order.leg_id)
+        other, lender = call.answered(side.other), self._lender(giver, state.snapshot.sip_call_id)
+        leg = SipLeg(
+            call,
+            order.leg_id,
+            lender.session if lender else await self._taken_up(order.domain, state),
+            offer_elsewhere(
+                lender.local if lender else state.local,
+                host=call.relay.host,
+                port=call.relay.port(side),
+                codecs=other.remote.codecs if other and other.remote else DEFAULT_CODECS,
+            ),
+            state.connection,
+            lender.remote if lender else state.remote,
+            transfer=order.transfer,
+            learns=order.target.nat,
+            going_over=True,
+            giver=lender,
+        )
+        if lender is None:
+            self._adopt(leg)
+        else:
+            lender.lent, call.legs[leg.leg_id] = True, leg
+        return PreparedLeg(order.leg_id, order.target, leg.session.sip_call_id, leg.dialog())
+
+    def _lender(self, giver: SessionId, sip_call_id: str) -> SipLeg | None:
+        """Return the leg that another call has here."""
+        call = self._calls.get(giver)
+        legs = [leg for leg in call.legs.values() if leg.answered and leg.released is None] if call else []
+        return next((leg for leg in legs if leg.session.sip_call_id == sip_call_id), None)
+
+    async def _taken_up(self, domain: str, state: LegDialog) -> Session:
+        credentials = credentials_of(await self._connection(domain, state.connection))
+        return self._node.endpoint.restore(state.snapshot, self._node.now(), credentials=credentials)
+
     async def _connection(self, domain: str, pattern: str) -> Connection | None:
         return await self._directory.connection(domain, pattern) if pattern else None
 
@@ -115,10 +156,23 @@ class SipEngine:
         self._events.legs[leg.session] = leg
 
     def invite(self, session_id: SessionId, leg_id: LegId) -> None:
-        if leg := self._find(session_id, leg_id):
-            leg.sent = True
+        leg = self._find(session_id, leg_id)
+        if leg is None:
+            return
+        leg.sent = True
+        if not leg.going_over:
             self._node.endpoint.send_invite(leg.session, self._node.now())
             self._node.wake()
+            return
+        if leg.giver is not None:
+            leg.giver.call.legs.pop(leg.giver.leg_id, None)
+            if leg.giver.released is not None:  # it has hung up a moment ago
+                leg.going_over, leg.released = False, leg.giver.released
+                self._events.tell(session_id, Refused(leg_id, leg.released))
+                return
+            leg.giver = None
+        self._adopt(leg)
+        self._events.offers.take_over(leg)
 
     def acknowledge(self, session_id: SessionId, leg_id: LegId) -> None:
         if leg := self._find(session_id, leg_id):
@@ -131,9 +185,29 @@ class SipEngine:
             return
         leg.released = cause
         if not leg.sent:
-            self._events.legs.pop(leg.session, None)
+            self._forget(leg)
+            if leg.going_over:
+                return
         self._node.endpoint.hang_up(leg.session, self._node.now(), reason_header=reason_header(cause))
         self._node.wake()
+
+    def dialog(self, session_id: SessionId, leg_id: LegId) -> bytes:
+        leg = self._find(session_id, leg_id)
+        return leg.dialog() if leg is not None and leg.answered and leg.released is None else b""
+
+    def let_go(self, session_id: SessionId, leg_id: LegId) -> None:
+        call = self._calls.get(session_id)
+        if call is not None and (leg := call.legs.pop(leg_id, None)):
+            self._forget(leg)
+
+    def _forget(self, leg: SipLeg) -> None:
+        """Have nothing more to do with a leg; its session too is forgotten if it is another node's now, or still."""
+        if self._events.legs.get(leg.session) is leg and not leg.lent:
+            del self._events.legs[leg.session]
+            if leg.answered or leg.going_over:
+                self._node.endpoint.forget(leg.session)
+        if leg.giver is not None:
+            leg.giver.lent = False
 
     def _find(self, session_id: SessionId, leg_id: LegId) -> SipLeg | None:
         call = self._calls.get(session_id)
@@ -168,19 +242,19 @@ class SipEngine:
             if not record.dialog:
                 continue
             state = decode_dialog(record.dialog)
-            connection = await self._connection(domain, state.connection)
-            session = self._node.endpoint.restore(
-                state.snapshot, self._node.now(), credentials=credentials_of(connection)
-            )
+            session = await self._taken_up(domain, state)
             call = self._calls.setdefault(session_id, SipCall(session_id, domain, state.relay))
             leg = SipLeg(call, record.leg_id, session, state.local, state.connection, state.remote, sent=True)
-            leg.answered = state.snapshot.answered
+            leg.answered = state.snapshot.answered and record.answered_at > 0
+            leg.going_over = state.snapshot.answered and not leg.answered
             leg.flow = record.flow
             leg.learns = record.target.nat
             leg.transfer = record.transfer
             call.playing = dict.fromkeys(Side, UNKNOWN)
             self._adopt(leg)
-            if leg.answered:
+            if leg.going_over:
+                self._events.offers.take_over(leg)  # whether it was offered before is not known
+            elif leg.answered:
                 # Its party may have hung up while nobody listened. RFC 3261 §12.2.2: who has no such dialog says 481.
                 leg.probe = self._node.endpoint.send_in_dialog(session, self._node.now(), method="OPTIONS")
                 self._node.wake()
@@ -194,10 +268,13 @@ class SipEngine:
             return
         call.ringback = None
         for leg in call.legs.values():
-            if leg.released is None and leg.session in self._events.legs:
-                self._node.endpoint.hang_up(leg.session, self._node.now())
-                self._node.wake()
-            self._events.legs.pop(leg.session, None)
+            if leg.going_over and not leg.sent:
+                self._forget(leg)
+            if self._events.legs.get(leg.session) is leg:
+                del self._events.legs[leg.session]
+                if leg.released is None:
+                    self._node.endpoint.hang_up(leg.session, self._node.now())
+                    self._node.wake()
         call.legs.clear()  # each knows its call: apart, both go at once and not with the garbage collector
         self._relay.close(call.relay)
 

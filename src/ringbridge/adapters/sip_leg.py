@@ -57,6 +57,12 @@ class SipLeg:
     answered: bool = False
     released: ReleaseCause | None = None
     """Set when we ended it: what the end is called, whatever the peer says to it."""
+    going_over: bool = False
+    """It is being taken over from another call: its dialog stands, and it has not said yes to our offer."""
+    giver: SipLeg | None = None
+    """The leg of the other call, if that runs here too: both have the session until the offer is sent."""
+    lent: bool = False
+    """It is such a giver."""
     probe: str = ""
     """After a restart, the token of the request that asks whether the party still has the dialog."""
 

@@ -160,6 +160,11 @@ class LegEvents:
 
     def _on_ended(self, event: Ended, leg: SipLeg) -> None:
         self.legs.pop(leg.session, None)
+        if leg.going_over:
+            leg.going_over = False
+            ended = HUNG_UP if event.by is EndedBy.REMOTE else DIALOG_DIED
+            self._tell(leg, Refused(leg.leg_id, leg.released or ended))
+            return
         if event.by is EndedBy.LOCAL or leg.released is not None:
             return
         leg.released = HUNG_UP if event.by is EndedBy.REMOTE else DIALOG_DIED

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -16,7 +17,7 @@ import structlog
 
 from ringbridge.adapters.sip_leg import SipLeg
 from ringbridge.adapters.sip_node import SipNode
-from ringbridge.calls.ports import Arranged, LegSignal, Updated
+from ringbridge.calls.ports import Answered, Arranged, LegSignal, Refused, Updated
 from ringbridge.media.offer_answer import NothingInCommon, Remote, agree, offer_again, read_answer_again
 from ringbridge.media.sdp import Codec, Direction, SdpError
 from ringbridge.model.events import Flow
@@ -55,6 +56,10 @@ class LegOffers:
         if leg.offered is None:
             self._offer(leg, leg.local.codecs)
 
+    def take_over(self, leg: SipLeg) -> None:
+        """Offer a leg of another call our own address; `Answered` or `Refused` follows, as if it had been dialled."""
+        self._offer(leg, leg.local.codecs)
+
     def align(self, first: SipLeg, second: SipLeg) -> None:
         """Offer the first leg only what the second took, if they would send each other what neither takes."""
         if first.remote and second.remote and first.offered is None and not agree(first.remote, second.remote):
@@ -91,6 +96,9 @@ class LegOffers:
                 leg.local = offered
                 self._taken(leg, remote)
                 return
+        if leg.going_over:
+            self._not_taken_over(leg, cause)
+            return
         log.warning("offer_refused", leg=leg.leg_id, status=event.status, reason=cause.reason)
         # RFC 3264 §8: all stays as it was; but no later offer may have the version of the refused one.
         leg.local = msgspec.structs.replace(leg.local, version=offered.version)
@@ -99,7 +107,9 @@ class LegOffers:
 
     def _taken(self, leg: SipLeg, remote: Remote) -> None:
         wanted = leg.wanted
-        if wanted is None:
+        if leg.going_over:
+            self._taken_over(leg, remote)
+        elif wanted is None:
             self._take_remote(leg, remote)
             self._tell(leg, Updated(leg.leg_id, leg.dialog(), remote.held))
         elif DIRECTIONS[wanted] is not leg.local.direction:
@@ -110,6 +120,21 @@ class LegOffers:
             leg.flow = wanted
             self._take_remote(leg, remote)
             self._arranged(leg, wanted, None)
+
+    def _taken_over(self, leg: SipLeg, remote: Remote) -> None:
+        leg.going_over, leg.answered, leg.remote = False, True, remote
+        media = f"{remote.host}:{remote.port}" if remote.host else ""
+        self._tell(leg, Answered(leg.leg_id, leg.dialog(), remote.codec, time.time(), media))
+        if remote.held:
+            self._tell(leg, Updated(leg.leg_id, leg.dialog(), held=True))
+
+    def _not_taken_over(self, leg: SipLeg, cause: ReleaseCause) -> None:
+        """The leg is in neither call any more: it has nobody to speak with."""
+        log.warning("leg_not_taken_over", leg=leg.leg_id, reason=cause.reason)
+        leg.going_over, leg.released = False, cause
+        self._node.endpoint.hang_up(leg.session, self._node.now())
+        self._node.wake()
+        self._tell(leg, Refused(leg.leg_id, cause))
 
     def _arranged(self, leg: SipLeg, flow: Flow, cause: ReleaseCause | None) -> None:
         leg.wanted = None

@@ -11,8 +11,9 @@ from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
 from ringbridge.api.schemas import CALL_ACTION_SCHEMA, CALL_ACTIONS_SCHEMA
 from ringbridge.model.call import Call
-from ringbridge.model.errors import CallError, Refusal
-from ringbridge.model.wire_orders import CallOrderBody, read_action, read_transfer
+from ringbridge.model.errors import CallError, Fault, Refusal, invalid
+from ringbridge.model.wire import shown
+from ringbridge.model.wire_orders import SECOND_CALL, CallOrderBody, read_action, read_transfer
 
 ONE_CALL = USER_CALLS + "/{call-id}"
 ACCEPTED_EXAMPLE = {"code": 202, "message": "Accepted", "call-id": "b7f9c2d4-click-1"}
@@ -34,6 +35,14 @@ HOLD = (
 UNHOLD = (
     "Lets both parties talk again. Safe to repeat. Only whoever holds can take back: 409 `held-by-other-party`, and "
     "`held-at-phone` where a phone holds by itself."
+)
+ATTENDED = (
+    " Attended transfer, with `call-destination-session-id`: make a second call (and hold the first), speak with its "
+    "other party, then transfer the first with the second's session id. The other parties of both are joined, both "
+    "legs of the one that transfers are released, and the second call ends as `transferred`; each has its own CDR. "
+    "Where the phone that is taken over refuses (a new offer in its dialog), that party is released and the first call "
+    "goes on. 400 `no-such-call` where the user has no such call; 409 `destination-ended`, "
+    "`destination-call-not-connected`, `destination-order-under-way` where the second call is in no state for it."
 )
 TRANSFER = (
     "Blind transfer: rings `call-term-user`, by the dial rules and permissions of the path's user. Until it answers, "
@@ -96,6 +105,9 @@ class ControlHandlers:
         match body.action:
             case "hold" | "unhold":
                 await self._control.hold(call, name, user=request.user, on=body.action == "hold", by=by)
+            case "transfer" if body.second_call:
+                second = await self._second_call(request, call, body.second_call)
+                await self._control.join(call, name, user=request.user, second=second, by=by)
             case "transfer":
                 plan = partial(self._parts.placer.plan_transfer, call, request.user, body.term_user)
                 await self._control.transfer(call, name, user=request.user, plan=plan, by=by)
@@ -105,6 +117,22 @@ class ControlHandlers:
                 raise _not_answerable(call)
         headers = [(b"x-ringbridge-ignored", ignored_header(body.ignored))] if body.ignored else []
         return accepted(call.call_id, headers=headers)
+
+    async def _second_call(self, request: Request, call: Call, name: str) -> Call:
+        """Return the other call of an attended transfer.
+
+        Raises:
+            CallError: there is none that the user made or takes part in; or it is the same call.
+        """
+        second = await self._calls.known(request, name)
+        if second is None:
+            code, message = "no-such-call", "names no call of this user"
+        elif second.session_id == call.session_id:
+            code, message = "same-call", "names the call that is to be transferred"
+        else:
+            return second
+        allowed = "another call that this user has up"
+        raise invalid([Fault(SECOND_CALL.name, code, message, found=shown(name), allowed=allowed)])
 
 
 def _not_answerable(call: Call) -> CallError:
@@ -124,7 +152,7 @@ def operations(handlers: ControlHandlers) -> list[Operation]:
             "/transfer",
             handlers.transfer,
             "Transfer a call",
-            TRANSFER + ON_BEHALF,
+            TRANSFER + ATTENDED + ON_BEHALF,
             body=CALL_ACTIONS_SCHEMA,
             example={"call-term-user": "1003"},
         ),

@@ -54,9 +54,12 @@ class LegView(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
 class OrderView(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
     """What was asked of a call last, and what became of it."""
 
-    action: Annotated[str, Meta(description="`hold`, `unhold`, `transfer`.")]
+    action: Annotated[
+        str,
+        Meta(description="`hold`, `unhold`, `transfer`, or `handover`: of a far party, to a call that is transferred."),
+    ]
     leg_id: Annotated[str, Meta(description="The leg whose party asked.")]
-    to: Annotated[str, Meta(description="Of a transfer: what is dialled.")]
+    to: Annotated[str, Meta(description="Of a transfer: what is dialled. Of a handover: the other call's session id.")]
     by: str
     ordered_datetime: When
     done_datetime: Annotated[str, Meta(description="Empty while it is being carried out.")]
@@ -152,7 +155,7 @@ def _order_view(order: Order) -> OrderView:
     return OrderView(
         action=order.kind.value,
         leg_id=order.leg_id,
-        to=order.plan.dialled if order.plan else "",
+        to=_order_to(order),
         by=order.by,
         ordered_datetime=rfc3339(order.at),
         done_datetime=rfc3339(order.ended_at),
@@ -160,12 +163,18 @@ def _order_view(order: Order) -> OrderView:
     )
 
 
+def _order_to(order: Order) -> str:
+    if order.handover is not None:
+        return order.handover.session_id
+    return order.plan.dialled if order.plan else ""
+
+
 def _where(target: Target | None) -> str:
     return f"{target.transport} {target.host}:{target.port}" if target else ""
 
 
 def _dialled(call: Call, between: Parties) -> str:
-    if between.through is not None:
+    if between.replaced:
         return between.dialled
     return call.request.call_term_user if call.request else ""
 
@@ -181,13 +190,13 @@ def call_view(call: Call) -> CallView:
     between = parties(call)
     orig, term, through = between.orig, between.term, between.through
     orig_target, term_target = between.orig_target, between.term_target
-    orig_user = call.plan.origination_user if call.plan and through is None else ""
+    orig_user = call.plan.origination_user if call.plan and not between.replaced else ""
     return CallView(
         core_server=call.owner,
         call_session_id=call.session_id,
         call_orig_call_id=call.call_id,
         call_orig_match_uri=orig_target.to_uri if orig_target else "",
-        call_orig_user=orig_user or (call.user if through is None or orig_target is None else orig_target.user),
+        call_orig_user=orig_user or (orig_target.user if between.replaced and orig_target is not None else call.user),
         call_orig_domain=call.domain,
         call_orig_uri=orig_target.to_uri if orig_target else "",
         call_orig_name=between.shown_to_term.name,

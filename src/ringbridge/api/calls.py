@@ -148,14 +148,22 @@ class CallHandlers:
             CallError: there is none, or it ended more than a day ago; it was accepted, and the local copy is late.
         """
         name = request.params["call_id"]
-        if not names.CALL_NAME.fullmatch(name):
-            raise no_such_call(name)
-        call = await self._accepted.call(DomainName(request.domain), name, user=request.user)
-        if call is None or not is_of(call, request.user):
-            raise no_such_call(name)
-        if call.ended_at and call.ended_at + READABLE_S < self._parts.clock.now():
+        call = await self.known(request, name) if names.CALL_NAME.fullmatch(name) else None
+        if call is None:
             raise no_such_call(name)
         return call
+
+    async def known(self, request: Request, name: str) -> Call | None:
+        """Return the call `name` if the user of the path made it or has taken part in it, for a day after it ended.
+
+        Raises:
+            CallError: it was accepted, and the local copy is late.
+        """
+        call = await self._accepted.call(DomainName(request.domain), name, user=request.user)
+        if call is None or not is_of(call, request.user):
+            return None
+        is_old = call.ended_at and call.ended_at + READABLE_S < self._parts.clock.now()
+        return None if is_old else call
 
     async def controllable(self, request: Request) -> Call:
         """Return the call that the path names, which the user made or takes part in now.

@@ -6,7 +6,7 @@ from typing import Final
 
 from ringbridge.api.operations import QueryField, Schema
 from ringbridge.model.wire import CALL_ID_PATTERN, FIELDS, Field
-from ringbridge.model.wire_orders import ACTION_FIELDS, TERM_USER, TRANSFER_FIELDS
+from ringbridge.model.wire_orders import ACTION_FIELDS, SECOND_CALL, TERM_USER, TRANSFER_FIELDS
 
 PAGE_QUERY: Final = (
     QueryField(
@@ -54,20 +54,34 @@ CALL_REQUEST_SCHEMA: Final[Schema] = {
     "properties": {field.name: _field_schema(field) for field in FIELDS},
 }
 
+_ONE_TARGET: Final[Schema] = {
+    "oneOf": [
+        {
+            "required": [field.name],
+            "properties": {
+                field.name: _field_schema(field._replace(required=True)),
+                other.name: {"enum": [None, ""]},
+            },
+        }
+        for field, other in ((TERM_USER, SECOND_CALL), (SECOND_CALL, TERM_USER))
+    ]
+}
+"""A transfer says whom to ring, or whom to join; null and blank are the same as absent."""
+
 CALL_ACTIONS_SCHEMA: Final[Schema] = {
     "title": "CallActions",
     "type": "object",
-    "description": "Fields that are not listed are ignored and named in X-Ringbridge-Ignored. `destination` is taken "
-    "for `call-term-user` where that is absent.",
-    "required": ["call-term-user"],
+    "description": "Either `call-term-user` or `call-destination-session-id`. Fields that are not listed are ignored "
+    "and named in X-Ringbridge-Ignored. `destination` is taken for `call-term-user` where that is absent.",
     "properties": {field.name: _field_schema(field) for field in TRANSFER_FIELDS},
-}
+} | _ONE_TARGET
 CALL_ACTION_SCHEMA: Final[Schema] = {
     "title": "CallAction",
     "type": "object",
-    "description": "`call-term-user` is required for `transfer` and without effect otherwise.",
+    "description": "`call-term-user` or `call-destination-session-id` is required for `transfer`; both are without "
+    "effect otherwise.",
     "required": ["action"],
     "properties": {field.name: _field_schema(field) for field in ACTION_FIELDS},
     "if": {"properties": {"action": {"const": "transfer"}}},
-    "then": {"required": ["call-term-user"], "properties": {"call-term-user": _field_schema(TERM_USER)}},
+    "then": _ONE_TARGET,
 }

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import msgspec
 
 from ringbridge.model.call import Side
-from ringbridge.model.events import CallEvent, Flow
-from ringbridge.model.ids import LegId
+from ringbridge.model.events import CallEvent, Consultation, Flow, HandoverOrdered
+from ringbridge.model.ids import LegId, SessionId
 from ringbridge.model.release import ReleaseCause
 
 
@@ -20,6 +20,7 @@ class Timer(StrEnum):
     RING_TERMINATION = "ring-termination"
     RING_TRANSFER = "ring-transfer"
     MAX_DURATION = "max-duration"
+    HANDOVER = "handover"
 
 
 class Publish(msgspec.Struct, frozen=True):
@@ -34,8 +35,38 @@ class Prepare(msgspec.Struct, frozen=True):
     side: Side
 
 
+class Ask(msgspec.Struct, frozen=True):
+    """Ask another call for the leg of a consultation; `asked` is told what it says."""
+
+    consultation: Consultation
+    transfer: int
+    by: str
+
+
+class TakeOver(msgspec.Struct, frozen=True):
+    """As `Prepare`, of a leg that is up in another call: its new offer is fixed, from its state in that call."""
+
+    side: Side
+    dialog: bytes
+    giver: SessionId
+    """The other call."""
+
+
+class LookUp(msgspec.Struct, frozen=True):
+    """See what has become of a leg that was given to another call; `decided` is told."""
+
+    handover: HandoverOrdered
+    sip_call_id: str
+
+
+class LetGo(msgspec.Struct, frozen=True):
+    """Forget a leg, which another call has now: nothing is said to its phone."""
+
+    leg_id: LegId
+
+
 class Invite(msgspec.Struct, frozen=True):
-    """Send a prepared leg's INVITE, once everything published is stored."""
+    """Send a prepared leg's INVITE, or the offer to one that is taken over, once everything published is stored."""
 
     leg_id: LegId
 
@@ -84,4 +115,19 @@ class Finish(msgspec.Struct, frozen=True):
     """The call is over: give its media back and forget it once everything published is stored."""
 
 
-Action: TypeAlias = Publish | Prepare | Invite | Release | Ringback | Attach | Arrange | StartTimer | StopTimer | Finish
+Action: TypeAlias = (
+    Publish
+    | Prepare
+    | Ask
+    | TakeOver
+    | LookUp
+    | LetGo
+    | Invite
+    | Release
+    | Ringback
+    | Attach
+    | Arrange
+    | StartTimer
+    | StopTimer
+    | Finish
+)

@@ -8,7 +8,7 @@ import msgspec
 
 from ringbridge.model.errors import CallError, Refusal
 from ringbridge.model.events import TransferPlan
-from ringbridge.model.ids import LegId
+from ringbridge.model.ids import CallId, LegId, SessionId
 
 
 class EndCommand(msgspec.Struct, frozen=True, tag="end"):
@@ -43,7 +43,17 @@ class RejectWish(msgspec.Struct, frozen=True, tag="reject"):
     by: str
 
 
-Wish: TypeAlias = HoldWish | TransferWish | RejectWish
+class HandoverWish(msgspec.Struct, frozen=True, tag="handover"):
+    """Give the leg `sip_call_id` to another call, whose transfer number `transfer` it is."""
+
+    sip_call_id: str
+    call_id: CallId
+    session_id: SessionId
+    transfer: int
+    by: str
+
+
+Wish: TypeAlias = HoldWish | TransferWish | RejectWish | HandoverWish
 """What can be asked of a call that is up."""
 
 
@@ -56,6 +66,8 @@ def order_of(wish: Wish) -> str:
             return "transfer"
         case RejectWish():
             return "reject"
+        case HandoverWish():
+            return "handover"
 
 
 class OrderCommand(msgspec.Struct, frozen=True, tag="order"):
@@ -81,6 +93,8 @@ class CommandAnswer(msgspec.Struct, frozen=True):
 
     running: bool
     refused: Refused | None = None
+    dialog: bytes = b""
+    """To a handover: the state of the leg that is given."""
 
     def check(self) -> bool:
         """Return whether the order is stored; false means: look again who runs the call.

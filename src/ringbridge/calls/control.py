@@ -23,8 +23,9 @@ from ringbridge.calls.holding import asking_leg, check_up, conflict
 from ringbridge.calls.ports import Bus, Clock, NodeAway
 from ringbridge.model.call import Call, Leg, fold
 from ringbridge.model.errors import CallError, Conflict, Refusal
-from ringbridge.model.events import CallBarred, CallEnded, CallEvent, EndRequested, TransferPlan
+from ringbridge.model.events import CallBarred, CallEnded, CallEvent, Consultation, EndRequested, TransferPlan
 from ringbridge.model.ids import CallId, DomainName, UserName
+from ringbridge.model.parties import parties
 from ringbridge.model.release import DELETED
 from ringbridge.model.taking_part import is_of
 
@@ -34,6 +35,9 @@ COMMAND_TIMEOUT_S = 5.0
 ATTEMPTS = 4
 """A call can move from requested to claimed to over while we look; more moves than that are somebody's bug."""
 
+
+OFFER_TIMEOUT_S = 45.0
+"""How long a party that is up may take to say to the offer that joins it: SIP gives up before."""
 
 TransferPlanner: TypeAlias = Callable[[Leg], Awaitable[TransferPlan]]
 """Says who takes the place of whoever transfers a call, for the leg that remains."""
@@ -111,11 +115,37 @@ class Control:
         Raises:
             CallError: the state of the call does not allow it, or its owner cannot be reached; nothing was done.
         """
-        now = call if call.joined_at else await self._read(call.domain, call.call_id)
+        now = await self._up_to_date(call)
         if now is None or now.is_over:
             raise conflict("call-ended", "the call is over")
         asker, other = check_up(now, asking_leg(now, name, user))
         await self._order(now, TransferWish(asker.leg_id, await plan(other), by))
+
+    async def join(self, call: Call, name: str, *, user: str, second: Call, by: str) -> None:
+        """Attended transfer: join the other party of `call` with the other party of `second`, the user's both.
+
+        Returns once the order is stored; what comes of it shows in both calls.
+
+        Raises:
+            CallError: the state of either does not allow it, or its owner cannot be reached; nothing was done.
+        """
+        there = await self._up_to_date(second)
+        if there is None or there.is_over:
+            raise conflict("destination-ended", "the call of call-destination-session-id is over")
+        try:
+            _, far = check_up(there, asking_leg(there, there.call_id, user))
+        except CallError as refused:
+            message = f"the call of call-destination-session-id: {refused.message}"
+            raise CallError(refused.refusal, f"destination-{refused.code}", message) from refused
+
+        async def plan(_: Leg) -> TransferPlan:
+            return _joining(there, far)
+
+        await self.transfer(call, name, user=user, plan=plan, by=by)
+
+    async def _up_to_date(self, call: Call) -> Call | None:
+        """Return a call as it is once both are connected: a local copy that shows that is as good as the bus."""
+        return call if call.joined_at else await self._read(call.domain, call.call_id)
 
     async def reject(self, call: Call, *, by: str) -> None:
         """Refuse a call on behalf of the party that is being rung.
@@ -146,6 +176,21 @@ class Control:
         except NodeAway as away:
             raise _owner_away() from away
         return decode_answer(answer).check()
+
+
+def _joining(second: Call, far: Leg) -> TransferPlan:
+    """Return the plan by which the party of `far`, in the call `second`, takes the place of who transfers to it."""
+    between = parties(second)
+    is_term = between.term is not None and between.term.leg_id == far.leg_id
+    return TransferPlan(
+        targets=(far.target,),
+        caller_id=between.shown_to_term if is_term else between.shown_to_orig,
+        dialled=between.dialled if is_term else far.target.label,
+        ring_timeout_s=OFFER_TIMEOUT_S,
+        match_uri=between.match_uri if is_term else "",
+        person=between.term_person if is_term else between.orig_person,
+        consultation=Consultation(second.call_id, second.session_id, far.sip_call_id),
+    )
 
 
 def _owner_away() -> CallError:

@@ -32,8 +32,10 @@ from ringbridge.calls.actions import (
     Timer,
 )
 from ringbridge.calls.causes import delete_cause, leg_cause, ring_cause, side_cause
-from ringbridge.calls.commands import HoldWish, RejectWish, TransferWish, Wish
-from ringbridge.calls.holding import asking_leg, conflict, go_on, order_hold, proceed, take_arranged
+from ringbridge.calls.commands import Wish
+from ringbridge.calls.handing_over import Decision
+from ringbridge.calls.holding import conflict, go_on, take_arranged
+from ringbridge.calls.ordering import Orders
 from ringbridge.calls.ports import (
     Answered,
     Arranged,
@@ -47,7 +49,7 @@ from ringbridge.calls.ports import (
 )
 from ringbridge.calls.resuming import RING_TIMER, resume_dialling, resume_joined
 from ringbridge.calls.story import Story
-from ringbridge.calls.transferring import LATE_S, Transfer, order_transfer
+from ringbridge.calls.transferring import LATE_S, Transfer
 from ringbridge.model import release
 from ringbridge.model.call import Call, CallState, Leg, LegState, Side
 from ringbridge.model.events import (
@@ -63,7 +65,6 @@ from ringbridge.model.events import (
     LegUpdated,
 )
 from ringbridge.model.ids import LegId, NodeId
-from ringbridge.model.orders import OrderKind
 from ringbridge.model.release import ReleaseCause
 
 
@@ -76,6 +77,7 @@ class Controller:
         self._story = Story(call)
         self._record = self._story.record
         self._flush = self._story.flush
+        self._orders = Orders(self._story, end=self._end)
         self._plan: CallPlan = call.plan
         self.node = node
         self._ending: tuple[ReleaseCause, str] | None = (call.ending, call.ending_by) if call.ending else None
@@ -211,6 +213,8 @@ class Controller:
             return []
         if transfer := self._transfer:
             return transfer.on_arranged(signal, now)
+        if self._orders.handover:
+            return self._flush()
         return go_on(self._story, signal, now)
 
     def _on_refused(self, signal: Refused, now: float) -> list[Action]:
@@ -238,6 +242,8 @@ class Controller:
         self._record(LegReleased(leg.leg_id, signal.cause, now))
         if not self._ending and (transfer := self._transfer) and transfer.asks(leg.leg_id):
             return self._flush()  # the target goes on ringing
+        if not self._ending and (handover := self._orders.handover) and handover.asks(leg):
+            return self._flush()  # the other call decides about the far party
         cause = signal.cause if joined or leg.side is Side.TERMINATION else release.CALLER_GAVE_UP
         return self._end(cause, leg.side.value, now)
 
@@ -255,6 +261,8 @@ class Controller:
                 return transfer.on_ring_timeout(now) if transfer else []
             case Timer.MAX_DURATION:
                 return self._end(release.CALL_TOO_LONG, "system", now)
+            case Timer.HANDOVER:
+                return self._orders.look_up()
             case _:
                 assert_never(timer)
 
@@ -278,33 +286,20 @@ class Controller:
         """
         if self._ending is not None or self.call.is_over:
             raise conflict("call-ended", "the call is over")
-        match wish:
-            case HoldWish():
-                leg_id = asking_leg(self.call, wish.name, wish.user)
-                return order_hold(self._story, leg_id, on=wish.on, by=wish.by, now=now)
-            case TransferWish():
-                return order_transfer(self._story, wish.leg_id, wish.plan, by=wish.by, now=now)
-            case RejectWish():
-                return self._reject(now)
-            case _:
-                assert_never(wish)
-
-    def _reject(self, now: float) -> list[Action]:
-        if transfer := self._transfer:
-            return transfer.reject(now)
-        ringing = [side for side in Side if self.call.pending(side) and self.call.answered(side) is None]
-        if not ringing:
-            raise conflict("nothing-rings", "no phone of this call is being rung")
-        return self._end(release.REJECTED, ringing[-1].value, now)
+        return self._orders.take(wish, now)
 
     def order_stored(self, now: float) -> list[Action]:
         """The last order is stored, so no crash forgets it: begin with it."""
-        order = self.call.order
-        if order is None or self._ending is not None:
-            return []
-        if transfer := self._transfer:
-            return transfer.proceed(now)
-        return proceed(self._story, order, now)
+        return [] if self._ending is not None else self._orders.stored(now)
+
+    def asked(self, answer: bytes | ReleaseCause, now: float) -> list[Action]:
+        """What another call says to giving a leg to this one."""
+        transfer = None if self._ending else self._transfer
+        return transfer.asked(answer, now) if transfer else []
+
+    def decided(self, decision: Decision, now: float) -> list[Action]:
+        """What has become of a leg that was given to another call."""
+        return self._orders.decided(decision, now)
 
     def stop(self, now: float) -> list[Action]:
         """This engine is being stopped for good."""
@@ -350,14 +345,16 @@ class Controller:
             releases.append(Ringback(transfer.side.other, on=False))
         elif self._hears_ringback():
             releases.append(Ringback(Side.ORIGINATION, on=False))
+        handover = self._orders.handover
         for leg in self.call.legs:
-            if leg.state is LegState.RELEASED:
+            if leg.state is LegState.RELEASED or (handover is not None and handover.gives(leg)):
                 continue
             why = leg_cause(self.call, leg, cause, ended_by)
             releases.append(Release(leg.leg_id, why))
             if leg.state is LegState.ANSWERED:
                 self._record(LegReleased(leg.leg_id, why, now))
-        return [*releases, *self._settle(now)]
+        looks = self._orders.look_up() if handover is not None else []
+        return [*releases, *self._settle(now), *looks]
 
     def _settle(self, now: float) -> list[Action]:
         """Publish; and once no leg is left, end the call."""
@@ -378,11 +375,7 @@ class Controller:
 
     @property
     def _transfer(self) -> Transfer | None:
-        """The transfer that is under way."""
-        order = self.call.order
-        if order is None or order.kind is not OrderKind.TRANSFER:
-            return None
-        return Transfer(self._story, order, end=self._end)
+        return self._orders.transfer
 
     def _transfer_of(self, leg: Leg) -> Transfer | None:
         """The transfer that is under way, if `leg` was rung for it and the call goes on."""

@@ -11,14 +11,16 @@ from ringbridge.calls.commands import (
     Command,
     CommandAnswer,
     EndCommand,
+    HandoverWish,
     OrderCommand,
     Refused,
     decode_command,
     encode_answer,
 )
+from ringbridge.calls.other_calls import CallsOnBus
 from ringbridge.calls.outbox import Outbox
 from ringbridge.calls.ports import Bus, CallEngine, Claimable, Clock, LegSignal, Store
-from ringbridge.calls.run import Begin, CallRun, EndRequest, OrderRequest, Stop
+from ringbridge.calls.run import Begin, CallParts, CallRun, EndRequest, OrderRequest, Stop
 from ringbridge.model.call import Call, fold
 from ringbridge.model.errors import CallError, Conflict
 from ringbridge.model.ids import NodeId, SessionId
@@ -43,8 +45,7 @@ class Owner:
         self._node = node
         self._bus = bus
         self._store = store
-        self._engine = engine
-        self._clock = clock
+        self._parts = CallParts(node, engine, clock, CallsOnBus(bus))
         self._runs: dict[SessionId, CallRun] = {}
         self._names: dict[tuple[str, str], CallRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,14 +115,7 @@ class Owner:
 
     def _begin(self, call: Call, *, resumed: bool) -> CallRun:
         outbox = Outbox(self._bus, call.domain, call.call_id, after=call.sequence)
-        run = CallRun(
-            call,
-            node=self._node,
-            engine=self._engine,
-            clock=self._clock,
-            outbox=outbox,
-            on_over=lambda: self._forget(call),
-        )
+        run = CallRun(call, self._parts, outbox=outbox, on_over=lambda: self._forget(call))
         self._runs[call.session_id] = run
         self._names[call.domain, call.call_id] = run
         run.put(Begin(resumed=resumed))
@@ -156,7 +150,9 @@ class Owner:
             return encode_answer(CommandAnswer(running=False))
         except CallError as refused:
             return encode_answer(CommandAnswer(running=True, refused=Refused(refused.code, refused.message)))
-        return encode_answer(CommandAnswer(running=True))
+        wish = command.wish if isinstance(command, OrderCommand) else None
+        dialog = run.dialog(wish.sip_call_id) if isinstance(wish, HandoverWish) else b""
+        return encode_answer(CommandAnswer(running=True, dialog=dialog))
 
 
 def _request(command: Command, stored: asyncio.Future[None]) -> EndRequest | OrderRequest:

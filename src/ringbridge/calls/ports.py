@@ -321,8 +321,27 @@ class CallEngine(Protocol):
         """
         ...
 
+    async def take_over(self, order: LegOrder, dialog: bytes, *, giver: SessionId) -> PreparedLeg:
+        """Prepare a leg that is up in another call, `giver`, here or on another node: `dialog` is its state there.
+
+        It is the other call's until `invite` makes it this one's, by a new offer in its dialog. What it says to that is
+        told as of a leg that was dialled: `Answered`, or `Refused`, which ends it.
+
+        Raises:
+            CallError: it cannot be prepared.
+        """
+        ...
+
+    def dialog(self, session_id: SessionId, leg_id: LegId) -> bytes:
+        """Return the state of an answered leg as it is now; empty when it is over."""
+        ...
+
+    def let_go(self, session_id: SessionId, leg_id: LegId) -> None:
+        """Forget a leg, which another call has taken over: nothing is said to its phone."""
+        ...
+
     def invite(self, session_id: SessionId, leg_id: LegId) -> None:
-        """Send a prepared leg's INVITE."""
+        """Send a prepared leg's INVITE; or its new offer, if it was taken over."""
         ...
 
     def acknowledge(self, session_id: SessionId, leg_id: LegId) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TypeAlias, assert_never
 
 import msgspec
@@ -13,25 +13,31 @@ import structlog
 from ringbridge.calls.actions import (
     Action,
     Arrange,
+    Ask,
     Attach,
     Finish,
     Invite,
+    LetGo,
+    LookUp,
     Prepare,
     Publish,
     Release,
     Ringback,
     StartTimer,
     StopTimer,
+    TakeOver,
     Timer,
 )
-from ringbridge.calls.commands import Wish
+from ringbridge.calls.commands import HandoverWish, Wish
 from ringbridge.calls.controller import Controller
+from ringbridge.calls.handing_over import Decision
 from ringbridge.calls.orders import leg_orders
+from ringbridge.calls.other_calls import OtherCalls
 from ringbridge.calls.outbox import Outbox
 from ringbridge.calls.ports import CallEngine, Clock, LegSignal
-from ringbridge.model.call import Call, Side, side_of
+from ringbridge.model.call import Call, side_of
 from ringbridge.model.errors import CallError, Conflict
-from ringbridge.model.events import CallEvent, HoldOrdered, LegAnswered, TransferOrdered
+from ringbridge.model.events import CallEvent, HandoverOrdered, HoldOrdered, LegAnswered, TransferOrdered
 from ringbridge.model.ids import NodeId
 from ringbridge.model.release import INTERNAL_ERROR, ReleaseCause, Result
 
@@ -64,27 +70,59 @@ class Deposed(msgspec.Struct, frozen=True):
     """The bus said that another engine owns the call now."""
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """What another call says to giving a leg to this one: the leg's state, or why not."""
+
+    answer: bytes | ReleaseCause
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What has become of a leg that was given to another call."""
+
+    decision: Decision
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """An errand of this call ended by a bug."""
+
+    bug: BaseException
+
+
 class Begin(msgspec.Struct, frozen=True):
     """Start a new call, or resume one that this node had before it restarted."""
 
     resumed: bool
 
 
-Input: TypeAlias = Begin | LegSignal | Timer | EndRequest | OrderRequest | OrderStored | Stop | Deposed
+Input: TypeAlias = (
+    Begin | LegSignal | Timer | EndRequest | OrderRequest | OrderStored | Asked | Decided | Broken | Stop | Deposed
+)
+
+
+class CallParts(msgspec.Struct, frozen=True):
+    """What all calls of one node stand on."""
+
+    node: NodeId
+    engine: CallEngine
+    clock: Clock
+    others: OtherCalls
+
+
+Doing: TypeAlias = Ask | LookUp | LetGo | Release | Ringback | Attach | Arrange | StartTimer | StopTimer
+"""Actions that are done at once, or begun."""
 
 
 class CallRun:
     """Runs one call until it is over; `on_over` is called once, whatever happened."""
 
-    def __init__(
-        self, call: Call, *, node: NodeId, engine: CallEngine, clock: Clock, outbox: Outbox, on_over: Callable[[], None]
-    ) -> None:
+    def __init__(self, call: Call, parts: CallParts, *, outbox: Outbox, on_over: Callable[[], None]) -> None:
         self.call_id = call.call_id
         self.session_id = call.session_id
         self.domain = call.domain
-        self._controller = Controller(call, node)
-        self._engine = engine
-        self._clock = clock
+        self._controller = Controller(call, parts.node)
+        self._engine = parts.engine
+        self._clock = parts.clock
+        self._others = parts.others
         self._outbox = outbox
         self._outbox.on_deposed = lambda: self.put(Deposed())
         self._outbox.on_stored = self._on_stored
@@ -94,6 +132,8 @@ class CallRun:
         self._owed: deque[Publish] = deque()
         """What is to be told once the actions before it are done."""
         self._telling: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[None]] = set()
+        """What is being asked of other calls."""
         self._finished = False
         self.claimed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         """Whether the call is ours: its claim is stored; or it was ours before, and its legs are restored."""
@@ -101,6 +141,11 @@ class CallRun:
     @property
     def call(self) -> Call:
         return self._controller.call
+
+    def dialog(self, sip_call_id: str) -> bytes:
+        """Return the state of a leg as it is now, for another call to go on with; empty when it is over."""
+        leg = next((one for one in self.call.legs if one.sip_call_id == sip_call_id), None)
+        return self._engine.dialog(self.session_id, leg.leg_id) if leg is not None else b""
 
     def put(self, item: Input) -> None:
         """Queue an input; never blocks."""
@@ -143,6 +188,12 @@ class CallRun:
                 return self._take_order(item, now)
             case OrderStored():
                 return self._controller.order_stored(now)
+            case Asked():
+                return self._controller.asked(item.answer, now)
+            case Decided():
+                return self._controller.decided(item.decision, now)
+            case Broken():
+                raise item.bug
             case Stop():
                 return self._controller.stop(now)
             case Deposed():
@@ -178,7 +229,16 @@ class CallRun:
     # --- actions ------------------------------------------------------------------------------------------------------
 
     async def _restore(self) -> None:
-        await self._engine.restore(self.session_id, self.domain, self._controller.call.legs)
+        legs = self.call.legs
+        order = self.call.order
+        given = self.call.leg(order.handover.given) if order and order.handover else None
+        if order is not None and order.handover is not None and given is not None:
+            # A leg that another call has by now is not this one's to take up.
+            decision = await self._others.look_up(self.domain, order.handover, given.sip_call_id)
+            if decision is Decision.TAKEN:
+                legs = tuple(leg for leg in legs if leg is not given)
+                self.put(Decided(decision))
+        await self._engine.restore(self.session_id, self.domain, legs)
         self.claimed.set_result(True)
 
     async def _perform(self, actions: Sequence[Action]) -> None:
@@ -192,8 +252,8 @@ class CallRun:
                         await self._store(action)
                     else:
                         self._outbox.put(action.events)
-                case Prepare():
-                    await self._prepare(action.side)
+                case Prepare() | TakeOver():
+                    await self._prepare(action)
                 case Invite():
                     now = self._clock.now()
                     if not dialled and self._controller.is_too_late(action.leg_id, now):
@@ -206,8 +266,12 @@ class CallRun:
                 case _:
                     self._do(action)
 
-    def _do(self, action: Release | Ringback | Attach | Arrange | StartTimer | StopTimer) -> None:
+    def _do(self, action: Doing) -> None:
         match action:
+            case Ask() | LookUp():
+                self._send_out(self._ask(action) if isinstance(action, Ask) else self._look_up(action))
+            case LetGo():
+                self._engine.let_go(self.session_id, action.leg_id)
             case Release():
                 self._engine.release(self.session_id, action.leg_id, action.cause)
             case Ringback():
@@ -225,7 +289,7 @@ class CallRun:
         for event in events:
             if isinstance(event, LegAnswered):
                 self._engine.acknowledge(self.session_id, event.leg_id)
-            elif isinstance(event, HoldOrdered | TransferOrdered):
+            elif isinstance(event, HoldOrdered | TransferOrdered | HandoverOrdered):
                 self.put(OrderStored())
 
     async def _store(self, action: Publish) -> None:
@@ -233,9 +297,13 @@ class CallRun:
         if not self.claimed.done():
             self.claimed.set_result(True)
 
-    async def _prepare(self, side: Side) -> None:
+    async def _prepare(self, action: Prepare | TakeOver) -> None:
+        side, orders = action.side, leg_orders(self.call, action.side)
         try:
-            legs = await self._engine.prepare(leg_orders(self._controller.call, side))
+            if isinstance(action, TakeOver):
+                legs = [await self._engine.take_over(orders[0], action.dialog, giver=action.giver)]
+            else:
+                legs = await self._engine.prepare(orders)
         except CallError as refused:
             log.warning("leg_not_prepared", call_id=self.call_id, side=side.value, reason=refused.code)
             cause = ReleaseCause(Result.FAILED, refused.code)
@@ -243,6 +311,24 @@ class CallRun:
         else:
             actions = self._controller.prepared(side, legs, self._clock.now())
         await self._perform(actions)
+
+    async def _ask(self, action: Ask) -> None:
+        wanted = action.consultation
+        wish = HandoverWish(wanted.sip_call_id, self.call_id, self.session_id, action.transfer, action.by)
+        self.put(Asked(await self._others.ask(self.domain, wanted, wish)))
+
+    async def _look_up(self, action: LookUp) -> None:
+        self.put(Decided(await self._others.look_up(self.domain, action.handover, action.sip_call_id)))
+
+    def _send_out(self, errand: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._returned)
+
+    def _returned(self, errand: asyncio.Task[None]) -> None:
+        self._errands.discard(errand)
+        if not errand.cancelled() and (bug := errand.exception()):
+            self.put(Broken(bug))
 
     def _set_timer(self, action: StartTimer | StopTimer) -> None:
         if handle := self._timers.pop(action.timer, None):
@@ -272,6 +358,8 @@ class CallRun:
     async def _leave(self) -> None:
         for handle in self._timers.values():
             handle.cancel()
+        for errand in self._errands:
+            errand.cancel()
         if not self.claimed.done():
             self.claimed.set_result(not self._outbox.deposed)
         self._on_over()

@@ -1,4 +1,4 @@
-"""Blind transfer: another party takes the place of whoever asks for it. This file is the life of one, top to bottom.
+"""Transfer: another party takes the place of whoever asks for it. This file is the life of one, top to bottom.
 
 The theory. Three parties: the *asker*, whose leg is replaced; the *other*, who remains; the *target*, who is rung. The
 order is stored first, then the target's legs, then its INVITEs leave: a crash in between dials nobody twice and nobody
@@ -10,6 +10,9 @@ wait; the other hears ringback as soon as a phone of the target rings, and what 
     asker hangs up         the target goes on ringing
     other hangs up         the call is over, whatever the target does
 
+In an attended transfer the target is up already, as the far party of a second call of the asker's. It is asked for
+there and taken over (`handing_over`); its INVITE is then an offer in the dialog that it has, its answer joins as above.
+
 All of it is told by events, so `proceed` finds the next step also after a restart.
 """
 
@@ -20,6 +23,7 @@ from collections.abc import Callable, Sequence
 from ringbridge.calls.actions import (
     Action,
     Arrange,
+    Ask,
     Attach,
     Invite,
     Prepare,
@@ -27,6 +31,7 @@ from ringbridge.calls.actions import (
     Ringback,
     StartTimer,
     StopTimer,
+    TakeOver,
     Timer,
 )
 from ringbridge.calls.causes import worst_cause
@@ -36,6 +41,7 @@ from ringbridge.calls.story import Story
 from ringbridge.model import release
 from ringbridge.model.call import Leg, LegState, side_of
 from ringbridge.model.events import (
+    Consultation,
     Flow,
     LegAnswered,
     LegInvited,
@@ -95,8 +101,12 @@ class Transfer:
             return self._unhold(now)
         legs = self.legs
         if not legs:
-            late = now - self._order.at > LATE_S
-            return self._fail(release.DIALLED_TOO_LATE, now) if late else [Prepare(self.side)]
+            if now - self._order.at > LATE_S:
+                return self._fail(release.DIALLED_TOO_LATE, now)
+            consultation = self._consultation
+            if consultation is None:
+                return [Prepare(self.side)]
+            return [Ask(consultation, self._order.transfer, self._order.by)]
         pending = self._pending()
         if not pending:
             return self._fail(worst_cause(legs), now)
@@ -105,6 +115,15 @@ class Transfer:
             *([Ringback(self.side.other, on=True)] if ringing else []),
             StartTimer(Timer.RING_TRANSFER, min(leg.invited_at for leg in pending) + self._ring_timeout_s),
         ]
+
+    def asked(self, answer: bytes | ReleaseCause, now: float) -> list[Action]:
+        """What the second call says to giving its far party away: the state of that leg, or why not."""
+        consultation = self._consultation
+        if self.legs or consultation is None:
+            return []
+        if isinstance(answer, ReleaseCause):
+            return self._fail(answer, now)
+        return [TakeOver(self.side, answer, consultation.session_id)]
 
     def prepared(self, legs: Sequence[PreparedLeg], now: float) -> list[Action]:
         """The target can be dialled: store that, then dial."""
@@ -164,7 +183,7 @@ class Transfer:
         Raises:
             CallError: the target is not being rung (any more).
         """
-        if self.is_joined or not self._pending():
+        if self.is_joined or not self._pending() or self._consultation is not None:
             raise conflict("nothing-rings", "no phone of this call is being rung")
         return self._fail(release.REJECTED, now)
 
@@ -210,6 +229,10 @@ class Transfer:
 
     def _pending(self) -> list[Leg]:
         return [leg for leg in self.legs if leg.state in (LegState.INVITED, LegState.RINGING)]
+
+    @property
+    def _consultation(self) -> Consultation | None:
+        return self._order.plan.consultation if self._order.plan else None
 
     @property
     def _ring_timeout_s(self) -> float:

@@ -150,6 +150,12 @@ def offer_again(local: Local, codecs: Sequence[Codec], *, direction: Direction =
     return local.revised(replace(local, codecs=tuple(codecs), direction=direction))
 
 
+def offer_elsewhere(local: Local, *, host: str, port: int, codecs: Sequence[Codec]) -> Local:
+    """Return the offer for an answered leg whose relay address is another from now on (RFC 3264 §8.3.1)."""
+    moved = replace(local, host=host, port=port, codecs=tuple(codecs), direction=Direction.SENDRECV)
+    return local.revised(moved)
+
+
 def read_answer_again(body: bytes, local: Local, before: Remote | None) -> Remote:
     """Return what an answered leg took of our new offer `local`; `before` is what it told us last.
 

@@ -34,6 +34,7 @@ from ringbridge.model.events import (
     CallRequested,
     EndRequested,
     Flow,
+    HandoverOrdered,
     HoldOrdered,
     LegAnswered,
     LegInvited,
@@ -349,7 +350,7 @@ def _go_on(call: Call, event: CallEvent) -> Call:
             return replace(call, legs=(*call.legs, leg))
         case LegRinging() | LegAnswered() | LegUpdated() | LegReleased():
             return _leg_changed(call, event)
-        case HoldOrdered() | TransferOrdered() | OrderDone():
+        case HoldOrdered() | TransferOrdered() | HandoverOrdered() | OrderDone():
             orders = after_event(call.orders, event, transfers=call.transfers)
             return replace(call, orders=orders, transfers=call.transfers + isinstance(event, TransferOrdered))
         case EndRequested():

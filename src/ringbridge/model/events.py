@@ -98,6 +98,15 @@ class CallPlan(msgspec.Struct, frozen=True):
     """The domain's, when the call was made."""
 
 
+class Consultation(msgspec.Struct, frozen=True):
+    """The second call of an attended transfer: whoever transfers has asked its far party first."""
+
+    call_id: CallId
+    session_id: SessionId
+    sip_call_id: str
+    """The far party's leg, which is taken over."""
+
+
 class TransferPlan(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who takes the place of whoever transfers a call, decided before anything rings."""
 
@@ -110,6 +119,8 @@ class TransferPlan(msgspec.Struct, frozen=True, omit_defaults=True):
     match_uri: str = ""
     """The dial rule's pattern that chose them."""
     person: Person = Person()
+    consultation: Consultation | None = None
+    """Of an attended transfer: the one target is up already, in another call."""
 
 
 class CallRequest(msgspec.Struct, frozen=True, rename="kebab"):
@@ -234,6 +245,22 @@ class TransferOrdered(msgspec.Struct, frozen=True, tag="transfer-ordered"):
     at: float
 
 
+class HandoverOrdered(msgspec.Struct, frozen=True, tag="handover-ordered"):
+    """An attended transfer of another call wants `given`, whose leg goes over to it; `leg_id` is who transfers.
+
+    From here on the other call decides: with `given` in its events the leg is its own.
+    """
+
+    leg_id: LegId
+    given: LegId
+    call_id: CallId
+    session_id: SessionId
+    transfer: int
+    """Which transfer of the other call it is."""
+    by: str
+    at: float
+
+
 class OrderDone(msgspec.Struct, frozen=True, tag="order-done"):
     """The last order was carried out; or it was not, and `cause` says why."""
 
@@ -275,6 +302,7 @@ CallEvent: TypeAlias = (
     | LegReleased
     | HoldOrdered
     | TransferOrdered
+    | HandoverOrdered
     | OrderDone
     | EndRequested
     | CallEnding

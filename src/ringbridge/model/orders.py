@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TypeAlias
 
 import msgspec
 
-from ringbridge.model.events import HoldOrdered, OrderDone, TransferOrdered, TransferPlan
+from ringbridge.model.events import HandoverOrdered, HoldOrdered, OrderDone, TransferOrdered, TransferPlan
 from ringbridge.model.ids import LegId
 from ringbridge.model.release import ReleaseCause
 
@@ -20,6 +21,8 @@ class OrderKind(StrEnum):
     HOLD = "hold"
     UNHOLD = "unhold"
     TRANSFER = "transfer"
+    HANDOVER = "handover"
+    """A leg goes over to another call, which is transferred to this one's far party."""
 
 
 class Order(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -37,11 +40,14 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which transfer of the call it is, counted from 1; 0: it is none."""
     plan: TransferPlan | None = None
     """Of a transfer."""
+    handover: HandoverOrdered | None = None
+    """Of a handover."""
 
 
-def after_event(
-    orders: tuple[Order, ...], event: HoldOrdered | TransferOrdered | OrderDone, *, transfers: int
-) -> tuple[Order, ...]:
+OrderEvent: TypeAlias = HoldOrdered | TransferOrdered | HandoverOrdered | OrderDone
+
+
+def after_event(orders: tuple[Order, ...], event: OrderEvent, *, transfers: int) -> tuple[Order, ...]:
     """Return a call's orders, oldest first, after an event; `transfers` is how many it has had before."""
     match event:
         case HoldOrdered():
@@ -49,6 +55,9 @@ def after_event(
             return (*orders, Order(kind, event.leg_id, event.by, event.at))[-MOST_ORDERS:]
         case TransferOrdered():
             order = Order(OrderKind.TRANSFER, event.leg_id, event.by, event.at, transfer=transfers + 1, plan=event.plan)
+            return (*orders, order)[-MOST_ORDERS:]
+        case HandoverOrdered():
+            order = Order(OrderKind.HANDOVER, event.leg_id, event.by, event.at, handover=event)
             return (*orders, order)[-MOST_ORDERS:]
         case OrderDone():
             if not orders or orders[-1].ended_at:

@@ -13,11 +13,14 @@ import msgspec
 
 from ringbridge.model.call import Call, Leg, Side
 from ringbridge.model.events import CallerId, Person, Target
-from ringbridge.model.orders import Order
+from ringbridge.model.orders import Order, OrderKind
 
 
 class Parties(msgspec.Struct, frozen=True):
-    """The legs that speak for both parties; None where none was rung. `through` has left the call by a transfer."""
+    """The legs that speak for both parties; None where none was rung. `through` has left the call by a transfer.
+
+    Of a call whose far party was handed over to another (the second call of an attended transfer) it is one of the two.
+    """
 
     orig: Leg | None
     term: Leg | None
@@ -33,6 +36,8 @@ class Parties(msgspec.Struct, frozen=True):
     """Pattern of the dial rule that chose the second party."""
     orig_person: Person
     term_person: Person
+    replaced: bool
+    """Whether one of them came by a transfer."""
     ended_by: str
     """Who ended the call: `origination` for the first party, `termination` for the second, `system`; or empty."""
 
@@ -50,7 +55,7 @@ def parties(call: Call) -> Parties:
         return Parties(
             orig=remained,
             term=came,
-            through=call.leg(order.leg_id),
+            through=_handed_over(call) or call.leg(order.leg_id),
             orig_target=remained.target if remained else None,
             term_target=came.target,
             shown_to_orig=plan.origination_caller_id if plan else NOBODY,
@@ -59,13 +64,14 @@ def parties(call: Call) -> Parties:
             match_uri=order.plan.match_uri,
             orig_person=_person(call, remained),
             term_person=order.plan.person,
+            replaced=True,
             ended_by=_ended_by(call, first=came.side.other),
         )
     orig, term = _speaks_for(call, Side.ORIGINATION), _speaks_for(call, Side.TERMINATION)
     return Parties(
         orig=orig,
         term=term,
-        through=None,
+        through=_handed_over(call),
         orig_target=orig.target if orig else (plan.origination[0] if plan else None),
         term_target=term.target if term else (plan.termination[0] if plan else None),
         shown_to_orig=plan.origination_caller_id if plan else NOBODY,
@@ -74,8 +80,15 @@ def parties(call: Call) -> Parties:
         match_uri=plan.match_uri if plan else "",
         orig_person=plan.origination_person if plan else Person(),
         term_person=plan.termination_person if plan else Person(),
+        replaced=False,
         ended_by=call.ended_by,
     )
+
+
+def _handed_over(call: Call) -> Leg | None:
+    """Return the leg of whoever has handed the other party over to another call."""
+    done = (order for order in call.orders if order.kind is OrderKind.HANDOVER and order.ended_at and not order.cause)
+    return next((call.leg(order.leg_id) for order in done), None)
 
 
 def _ended_by(call: Call, *, first: Side) -> str:

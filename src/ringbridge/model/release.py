@@ -38,6 +38,8 @@ HUNG_UP = ReleaseCause(Result.COMPLETED, "hung-up")
 OTHER_LEG_ENDED = ReleaseCause(Result.COMPLETED, "other-leg-ended")
 TRANSFERRED = ReleaseCause(Result.COMPLETED, "transferred")
 """Its party has transferred the call, and somebody else has taken its place."""
+HANDOVER_REFUSED = ReleaseCause(Result.FAILED, "not-taken-over")
+"""The call that wanted a party of this one has not taken it after all."""
 TRANSFER_FAILED = ReleaseCause(Result.COMPLETED, "transfer-failed")
 """Nobody took the place of a party that had left; the other one had been connected before."""
 ANSWERED_ELSEWHERE = ReleaseCause(Result.CANCELLED, "answered-elsewhere")

@@ -114,6 +114,10 @@ class Endpoint:
         """Send the ACK that `EndpointSettings.ack_within_s` holds back; again, or where none waits, is harmless."""
         endpoint_ending.acknowledge(session)
 
+    def forget(self, session: Session) -> None:
+        """Let go of a session that somebody else goes on with: nothing is sent, and nothing told of it any more."""
+        endpoint_ending.forget(self._stack, session)
+
     def restore(self, snapshot: SessionSnapshot, now: float, *, credentials: Credentials | None = None) -> Session:
         """Take a session up again after a crash. No INVITE is sent.
 

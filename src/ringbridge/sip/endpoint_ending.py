@@ -16,8 +16,19 @@ from ringbridge.sip.session_events import Ended, EndedBy, EndpointEvent, Failed,
 
 def finish(stack: Stack, session: Session, event: EndpointEvent, now: float) -> None:
     """Forget a session and say so: nothing of it stays but transactions that linger their time."""
+    offer, session.offer = session.offer, None
+    forget(stack, session)
+    if offer is not None:
+        # RFC 3261 §15.1.2: requests of the peer that are still open are answered 487.
+        stack.respond(offer, now, status=487)
+    stack.emit(event)
+
+
+def forget(stack: Stack, session: Session) -> None:
+    """Forget a session; what of it waits for an answer is dropped."""
     session.state = State.ENDED
-    stack.sessions.pop(session.key, None)
+    if stack.sessions.get(session.key) is session:
+        del stack.sessions[session.key]
     stop_waiting(session)
     exchange, session.exchange = session.exchange, None
     if exchange is not None and exchange.transaction in stack.pending:
@@ -25,13 +36,9 @@ def finish(stack: Stack, session: Session, event: EndpointEvent, now: float) -> 
     reinvite, session.reinvite = session.reinvite, None
     if reinvite is not None:
         reinvite.drop()
-    offer, session.offer = session.offer, None
-    if offer is not None:
-        # RFC 3261 §15.1.2: requests of the peer that are still open are answered 487.
-        stack.respond(offer, now, status=487)
+    session.offer = None
     session.auth = None
     session.early = None
-    stack.emit(event)
 
 
 def acknowledge(session: Session) -> None:
