@@ -17,19 +17,20 @@ test: setup test-tools ## set up what is needed, then all checks and all tests
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory test-fast
 	@$(MAKE) --no-print-directory test-live
+	@$(MAKE) --no-print-directory test-contract
 	@$(MAKE) --no-print-directory test-browser
 
 test-fast: setup ## all tests but those in tests/live, tests/browser and tests/contract
 	@exec $(BIN)/pytest --ignore=tests/live --ignore=tests/browser --ignore=tests/contract --numprocesses=2 $(ARGS)
 
 test-live: setup test-tools ## the tests with real processes, SIPp and kill -9
-	@exec $(BIN)/pytest tests/live $(ARGS)
+	@exec $(BIN)/pytest tests/live --numprocesses=2 --dist=loadfile $(ARGS)
 
 test-browser: setup test-tools ## the pages, in Chromium
-	@exec $(BIN)/pytest tests/browser $(ARGS)
+	@exec $(BIN)/pytest tests/browser --numprocesses=2 --dist=loadfile $(ARGS)
 
 test-contract: setup test-tools ## the API contract, at any server (ARGS="--base-url … --key … --sip host:port")
-	@exec $(BIN)/pytest tests/contract $(ARGS)
+	@exec $(BIN)/pytest tests/contract --numprocesses=2 --dist=loadfile $(ARGS)
 
 CHECKS := check-format check-lint check-types check-imports check-sizes check-locks check-dependencies
 .PHONY: $(CHECKS)
