@@ -84,8 +84,8 @@ async def test_goes_on_serving_tells_the_next_call_and_leaves_nothing(
     curl = await demo.wait_for(r"^curl .*Bearer (?P<key>\S+)'.*", STARTS_WITHIN_S)
     family = children_of(demo.pid)
     assert len(family) >= 2, "bus and relay are processes of their own"
+    await opens_the_reference(demo)  # in the order in which they are printed
     await logs_in_to_the_console(demo)
-    await opens_the_reference(demo)
     again = await start_child("bash", "-c", curl[0])
     placed = await again.wait_for(r'"call-id":"([^"]+)"')
     await demo.wait_for(f"call-id {re.escape(placed[1])}")
