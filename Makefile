@@ -17,7 +17,6 @@ test: setup test-tools ## set up what is needed, then all checks and all tests
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory test-fast
 	@$(MAKE) --no-print-directory test-live
-	@$(MAKE) --no-print-directory test-contract
 	@$(MAKE) --no-print-directory test-browser
 
 test-fast: setup ## all tests but those in tests/live, tests/browser and tests/contract
