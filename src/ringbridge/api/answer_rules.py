@@ -46,18 +46,23 @@ _FRAME_SCHEMA: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 6
 _FRAMES_SCHEMA: Final[Schema] = {
     "type": "array",
     "description": "Every time frame of the user's rules, each once, first what is tried first.",
+    "items": _FRAME_SCHEMA,
+    "maxItems": MOST_RULES,
+}
+_RULES_SCHEMA: Final[Schema] = _FRAMES_SCHEMA | {
     "items": {
         "anyOf": [
             {"type": "object", "required": ["time-frame"], "properties": {"time-frame": _FRAME_SCHEMA}},
             _FRAME_SCHEMA,
         ]
-    },
-    "maxItems": MOST_RULES,
+    }
 }
+"""The list itself may hold rules, too. Within an object they are taken, but not documented: generators of clients
+cannot name an object that deep."""
 REORDER_SCHEMA: Final[Schema] = {
     "title": "ReorderAnswerrulesRequest",
     "anyOf": [
-        _FRAMES_SCHEMA,
+        _RULES_SCHEMA,
         {"type": "object", "required": ["time-frames"], "properties": {"time-frames": _FRAMES_SCHEMA}},
     ],
 }
