@@ -89,12 +89,17 @@ _SHARED = inspect.signature(_given, eval_str=True).parameters
 
 
 def asks_api(
-    option_of: Mapping[str, str] | None = None, *, stopped_status: int = 128 + signal.SIGINT
+    option_of: Mapping[str, str] | None = None,
+    *,
+    query: Callable[..., dict[str, str]] | None = None,
+    stopped_status: int = 128 + signal.SIGINT,
 ) -> Callable[[Command], Callable[..., None]]:
     """Make a command of an `async def`.
 
-    `option_of` are the options that stand for fields of its requests; it ends with `stopped_status` by Ctrl-C.
+    `option_of` are the options that stand for fields of its requests; it ends with `stopped_status` by Ctrl-C. Options
+    that several commands have alike are those of `query`, whose answer the command takes as `query`.
     """
+    asked = inspect.signature(query, eval_str=True).parameters if query is not None else {}
 
     def made(command: Command) -> Callable[..., None]:
         @wraps(command)
@@ -102,6 +107,8 @@ def asks_api(
             from ringbridge.cli.running import run
 
             given = _given(**{name: values.pop(name) for name in _SHARED})
+            if query is not None:
+                values["query"] = query(**{name: values.pop(name) for name in asked})
 
             async def main(stop: asyncio.Event) -> int:
                 status = await _answered(given, lambda asking: command(asking, **values), stop, option_of or {})
@@ -109,8 +116,12 @@ def asks_api(
 
             raise SystemExit(run(main))
 
-        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-        signature = inspect.Signature([*own, *_SHARED.values()])
+        own = [
+            one
+            for name, one in list(inspect.signature(command, eval_str=True).parameters.items())[1:]
+            if name != "query"
+        ]
+        signature = inspect.Signature([*asked.values(), *own, *_SHARED.values()])
         run_it.__signature__ = signature  # type: ignore[attr-defined] # what typer reads
         run_it.__doc__ = f"{inspect.cleandoc(command.__doc__ or '')}\n\n{EXIT_STATUS}"
         return run_it

@@ -35,9 +35,7 @@ To = Annotated[str | None, typer.Option("--to", metavar="PARTY", help="What was 
 Site = Annotated[str | None, typer.Option("--site", metavar="SITE", help="Site of one of the two users.")]
 
 
-@asks_api(OPTION_OF)
-async def list_(  # noqa: PLR0913 - one argument an option
-    asking: Asking,
+def _query(
     *,
     since: Since = None,
     until: Until = None,
@@ -45,6 +43,32 @@ async def list_(  # noqa: PLR0913 - one argument an option
     from_: From = None,
     to: To = None,
     site: Site = None,
+) -> dict[str, str]:
+    """Return the query of what the options say; times as `2h` are taken from now."""
+    from datetime import UTC, datetime
+
+    from ringbridge.cli.cdr_tables import as_time
+
+    given = {
+        "datetime-start": since,
+        "datetime-end": until,
+        "type": type_,
+        "caller": from_,
+        "dialled": to,
+        "site": site,
+    }
+    query = {name: value for name, value in given.items() if value is not None}
+    for name in ("datetime-start", "datetime-end"):
+        if name in query:
+            query[name] = as_time(query[name], datetime.now(UTC))
+    return query
+
+
+@asks_api(OPTION_OF, query=_query)
+async def list_(
+    asking: Asking,
+    *,
+    query: dict[str, str],
     domain: Domain = None,
     user: User = None,
     limit: Annotated[
@@ -57,7 +81,6 @@ async def list_(  # noqa: PLR0913 - one argument an option
     from ringbridge.cli.cdr_tables import COLUMNS
     from ringbridge.cli.lists import places_of, read_list, widest, write_list
 
-    query = _query(since=since, until=until, type_=type_, from_=from_, to=to, site=site)
     if csv and asking.as_json:
         raise CannotDo("--csv and --json: only one of them can be had")
     place = await widest(asking.api, places_of("cdrs", domain=domain, user=user))
@@ -69,16 +92,11 @@ async def list_(  # noqa: PLR0913 - one argument an option
     write_list(asking, listed, COLUMNS, empty=empty)
 
 
-@asks_api(OPTION_OF)
-async def count(  # noqa: PLR0913 - one argument an option
+@asks_api(OPTION_OF, query=_query)
+async def count(
     asking: Asking,
     *,
-    since: Since = None,
-    until: Until = None,
-    type_: Kind = None,
-    from_: From = None,
-    to: To = None,
-    site: Site = None,
+    query: dict[str, str],
     domain: Domain = None,
     user: User = None,
 ) -> None:
@@ -88,7 +106,6 @@ async def count(  # noqa: PLR0913 - one argument an option
     from ringbridge.cli.lists import places_of, widest
     from ringbridge.cli.tables import lasting
 
-    query = _query(since=since, until=until, type_=type_, from_=from_, to=to, site=site)
     place = await widest(asking.api, places_of("cdrs", domain=domain, user=user))
     answer = await asking.api.send("GET", f"{place}/count", query=query)
     totals = msgspec.json.decode(answer.content, type=dict[str, int])
@@ -126,20 +143,6 @@ async def show(
 
 COMMANDS = {"list": list_, "show": show, "count": count}
 """In the order in which `--help` shows them."""
-
-
-def _query(**given: str | None) -> dict[str, str]:
-    """Return the query of what the options say; times as `2h` are taken from now."""
-    from datetime import UTC, datetime
-
-    from ringbridge.cli.cdr_tables import as_time
-
-    names = {"since": "datetime-start", "until": "datetime-end", "type_": "type", "from_": "caller", "to": "dialled"}
-    query = {names.get(name, name): value for name, value in given.items() if value is not None}
-    for name in ("datetime-start", "datetime-end"):
-        if name in query:
-            query[name] = as_time(query[name], datetime.now(UTC))
-    return query
 
 
 async def _write_csv(asking: Asking, place: str, query: dict[str, str]) -> None:
