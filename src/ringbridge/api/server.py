@@ -23,7 +23,15 @@ STOP_S = 0.5
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn without its signal handlers: signals are the program's."""
+    """Uvicorn without its signal handlers: signals are the program's. It says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listens.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -88,11 +96,11 @@ class ApiServer:
         listener = _listen(self._host, self._port)
         self._port = listener.getsockname()[1]
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="http-server")
-        while not self._server.started:
-            if self._task.done():
-                self._task.result()
-                raise OSError("the HTTP server ended before it had started")
-            await asyncio.sleep(0.005)
+        self._task.add_done_callback(lambda _: self._server.listens.set())  # nor does one that failed let us wait
+        await self._server.listens.wait()
+        if not self._server.started:
+            self._task.result()
+            raise OSError("the HTTP server ended before it had started")
 
     async def stop(self) -> None:
         """Take no more requests, give those in flight a moment, and end; safe to repeat."""
