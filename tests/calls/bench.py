@@ -32,7 +32,7 @@ from ringbridge.calls.controller import Controller
 from ringbridge.calls.handing_over import Decision
 from ringbridge.calls.orders import leg_orders
 from ringbridge.calls.ports import Answered, Arranged, HungUp, LegSignal, PreparedLeg, Refused, Ringing
-from ringbridge.model.call import Call, LegState, Side, fold, side_of
+from ringbridge.model.call import Call, CallState, Leg, LegState, Side, fold, side_of
 from ringbridge.model.cdr import Cdr, cdr_of
 from ringbridge.model.events import (
     CallEnded,
@@ -49,7 +49,7 @@ from ringbridge.model.events import (
 )
 from ringbridge.model.ids import CallId, LegId, SessionId
 from ringbridge.model.release import HUNG_UP, ReleaseCause, of_sip_status
-from tests.calls.samples import NODE, START, requested, requested_call, target
+from tests.calls.samples import NODE, O1, START, T1, requested, requested_call, target
 
 Doing: TypeAlias = Ask | LookUp | LetGo | Release | Ringback | Attach | Arrange | StartTimer | StopTimer | Finish
 
@@ -329,3 +329,25 @@ class Bench:
         assert not self.ringback
         assert self.cdr.id == self.stored.session_id
         return self
+
+
+def joined() -> Bench:
+    """Return a call whose two legs are up and joined."""
+    return Bench().start().answer(O1).answer(T1)
+
+
+def held() -> Bench:
+    """Return a call that is on hold, both parties of which have taken the offer."""
+    return joined().hold("c1").take_offer(T1).take_offer(O1)
+
+
+def leg(bench: Bench, leg_id: LegId) -> Leg:
+    """Return a leg as it is stored."""
+    found = bench.stored.leg(leg_id)
+    assert found is not None
+    return found
+
+
+def state(bench: Bench) -> CallState:
+    """Return the state of the call as it is stored."""
+    return bench.stored.state

@@ -10,34 +10,15 @@ from ringbridge.calls.commands import RejectWish
 from ringbridge.calls.handing_over import Decision, decision_of
 from ringbridge.calls.transferring import LATE_S
 from ringbridge.model import release
-from ringbridge.model.call import Call, CallState, Leg, LegState, fold_one
+from ringbridge.model.call import Call, CallState, LegState, fold_one
 from ringbridge.model.errors import CallError
 from ringbridge.model.events import CallEnded, Flow, HandoverOrdered, LegInvited, OrderDone, TransferOrdered
-from ringbridge.model.ids import LegId
 from ringbridge.model.release import ReleaseCause, Result, of_sip_status
-from tests.calls.bench import Bench
+from tests.calls.bench import Bench, held, joined, leg, state
 from tests.calls.samples import O1, O2, START, T1, target
 
 NEW = O2
 """The leg that is taken over."""
-
-
-def joined() -> Bench:
-    return Bench().start().answer(O1).answer(T1)
-
-
-def held() -> Bench:
-    return joined().hold("c1").take_offer(T1).take_offer(O1)
-
-
-def leg(bench: Bench, leg_id: LegId) -> Leg:
-    found = bench.stored.leg(leg_id)
-    assert found is not None
-    return found
-
-
-def state(bench: Bench) -> CallState:
-    return bench.stored.state
 
 
 # --- the first call ---------------------------------------------------------------------------------------------------

@@ -19,22 +19,10 @@ from ringbridge.model.ids import LegId
 from ringbridge.model.ladder import ladder
 from ringbridge.model.orders import MOST_ORDERS, OrderKind
 from ringbridge.model.release import ReleaseCause, Result, of_sip_status
-from tests.calls.bench import Bench
+from tests.calls.bench import Bench, held, joined, state
 from tests.calls.samples import O1, O2, T1, T2, USER, requested
 
 CALL = "c1"
-
-
-def joined() -> Bench:
-    return Bench().start().answer(O1).answer(T1)
-
-
-def held() -> Bench:
-    return joined().hold(CALL).take_offer(T1).take_offer(O1)
-
-
-def state(bench: Bench) -> CallState:
-    return bench.stored.state
 
 
 def flows(call: Call) -> dict[LegId, Flow]:

@@ -7,30 +7,16 @@ import pytest
 from ringbridge.calls.commands import RejectWish
 from ringbridge.calls.transferring import LATE_S
 from ringbridge.model import release
-from ringbridge.model.call import CallState, Leg, LegState, Side
+from ringbridge.model.call import CallState, LegState, Side
 from ringbridge.model.errors import CallError, Refusal
 from ringbridge.model.events import Flow, LegInvited, TransferOrdered
 from ringbridge.model.ids import LegId
 from ringbridge.model.release import ReleaseCause, Result, of_sip_status
-from tests.calls.bench import Bench
+from tests.calls.bench import Bench, joined, leg, state
 from tests.calls.samples import O1, O2, O3, T1, T2, requested
 
 NEW, NEW2 = O2, O3
 """The target's legs: a call of one phone a side has o1 and t1 alone."""
-
-
-def joined() -> Bench:
-    return Bench().start().answer(O1).answer(T1)
-
-
-def leg(bench: Bench, leg_id: LegId) -> Leg:
-    found = bench.stored.leg(leg_id)
-    assert found is not None
-    return found
-
-
-def state(bench: Bench) -> CallState:
-    return bench.stored.state
 
 
 def refusal(bench: Bench, leg_id: LegId = O1) -> str:
