@@ -89,6 +89,7 @@ class Edge:
             try:
                 await app(scope, receive, send_marked)
             except Exception:
+                # The one guard of this task: a bug is a 500 to the request that it hit, no more (style.md §6).
                 log.exception("request_failed", operation=passage.operation)
                 if passage.status == 0 and scope["type"] == ScopeType.HTTP:
                     answer = error_answer(

@@ -10,6 +10,7 @@ import msgspec
 
 from ringbridge.api.errors import ErrorBody, ProblemBody
 from ringbridge.api.operations import Access, Operation, Reply, Schema
+from ringbridge.model.dial_patterns import EXAMPLE
 
 PATH_FIELDS: Final[dict[str, Schema]] = {
     "domain": {
@@ -45,7 +46,7 @@ PATH_FIELDS: Final[dict[str, Schema]] = {
     "dialrule": {
         "description": "The rule's name in its plan; where it was given none, what it matches.",
         "schema": {"type": "string", "pattern": "^[!-.0-~]{1,128}$", "maxLength": 128},
-        "example": "sip:1NXXNXXXXXX@*",
+        "example": EXAMPLE,
     },
     "connection-orig-match-pattern": {
         "description": "The connection's name.",

@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 USE_KEPT_FOR_S: Final = 3600.0
 """`lastused-datetime` is right to the hour, as the API's own is: one write an hour and key, whatever the load."""
 FLUSH_EVERY_S: Final = 30.0
+"""Uses of the last so many seconds are what a crash forgets, at the most."""
 
 
 class KeyUses:

@@ -87,6 +87,7 @@ class Owner:
         await asyncio.shield(self._begin(call, resumed=True).claimed)
 
     async def _watch_lag(self) -> None:
+        """Note, by how late a short sleep ends, whether the event loop is overloaded."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + LAG_CHECK_S

@@ -1,6 +1,6 @@
 """Patterns of dial rules: what they match, what they captured, how specific they are (contract §4 "Dial rule").
 
-A pattern is a URI such as `sip:1NXXNXXXXXX@*`. In it `X` is a digit 0–9, `N` 2–9, `Z` 1–9, `?` one character, `*`
+A pattern is a URI such as `EXAMPLE`. In it `X` is a digit 0–9, `N` 2–9, `Z` 1–9, `?` one character, `*`
 the rest; anything else is itself. A leading `+` makes no difference, in the pattern or in the number. In the host only
 `*` and `?` are special. A pattern that is none matches nothing.
 """
@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+EXAMPLE: Final = "sip:1NXXNXXXXXX@*"
+"""Matches every number of North America; what the API's document shows."""
 DIGITS: Final = {"X": "[0-9]", "N": "[2-9]", "Z": "[1-9]"}
 ONE: Final = "[^\\n]"
 REST: Final = "[^\\n]*"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ringbridge.model.dial_patterns import check_pattern
+from ringbridge.model.dial_patterns import EXAMPLE, check_pattern
 from ringbridge.model.dial_times import check_date, check_days, check_time
 from ringbridge.model.field_tables import checks
 from ringbridge.model.fields import Field, Form, Role
@@ -102,7 +102,7 @@ DIAL_RULE_FIELDS: Final = (
         description="Which destinations it is for: digits, X 0-9, N 2-9, Z 1-9, ? one character, * the rest.",
         check=check_pattern,
         is_searched=True,
-        example="sip:1NXXNXXXXXX@*",
+        example=EXAMPLE,
     ),
     Field(
         "dialrule",
