@@ -21,7 +21,7 @@ from ringbridge.model.events import CallerId, Target
 from ringbridge.model.ids import LegId, SessionId
 from ringbridge.phone.audio import hears, tone_frames
 from ringbridge.phone.rtp import RtpParty
-from ringbridge.sip.session_events import EndpointEvent, IncomingInvite
+from ringbridge.sip.session_events import EndpointEvent, IncomingInvite, Reinvited, ReinviteResult
 from tests.adapters.loops import until
 from tests.adapters.relay_folder import relay_in
 from tests.calls.samples import DOMAIN, VirtualClock
@@ -31,25 +31,60 @@ NODE = SipNodeSettings(port=0)
 
 
 class Phone:
-    """A phone that does what the test says, and its ear."""
+    """A phone that does what the test says, and its ear. One behind NAT does not know where its audio comes from."""
 
-    def __init__(self, rtp: RtpParty) -> None:
+    def __init__(self, rtp: RtpParty, *, behind_nat: bool = False) -> None:
         self.rtp = rtp
+        self.behind_nat = behind_nat
+        self.port = 9 if behind_nat else rtp.port
+        """Where it says that its audio is."""
+        self.refuses: int | None = None
+        """What it says to a re-INVITE in place of 200; 0: nothing at all."""
+        self.offers: list[bytes] = []
+        """What it was offered, the last one last."""
         self.invites: list[IncomingInvite] = []
         self.node = SipNode(NODE, on_event=self._take)
 
     def _take(self, event: EndpointEvent) -> None:
         if isinstance(event, IncomingInvite):
             self.invites.append(event)
+            self.offers.append(event.sdp)
+        elif isinstance(event, ReinviteResult):
+            self.offers.append(event.sdp)
+        elif isinstance(event, Reinvited):
+            self.offers.append(event.sdp)
+            if self.refuses is None:
+                self.node.endpoint.answer_reinvite(event.session, self.node.now(), sdp=self._sdp())
+            elif self.refuses:
+                self.node.endpoint.answer_reinvite(event.session, self.node.now(), status=self.refuses)
 
-    def order(self, leg_id: str) -> LegOrder:
+    def order(self, leg_id: str, *, transfer: int = 0, learn: tuple[Side, ...] = ()) -> LegOrder:
         uri = f"sip:1001@{self.node.host}:{self.node.port}"
-        target = Target(uri, "UDP", self.node.host, self.node.port, label=leg_id, to_uri=uri)
-        return LegOrder(CALL, LegId(leg_id), target, CallerId("1000"), DOMAIN)
+        target = Target(uri, "UDP", self.node.host, self.node.port, label=leg_id, to_uri=uri, nat=self.behind_nat)
+        return LegOrder(CALL, LegId(leg_id), target, CallerId("1000"), DOMAIN, transfer=transfer, learn=learn)
 
     def _sdp(self) -> bytes:
-        ours = offer_answer.offer(session_id=1, host=self.rtp.host, port=self.rtp.port)
-        return offer_answer.answer(self.invites[0].sdp, ours, allowed=DEFAULT_CODECS)[0].sdp()
+        ours = offer_answer.offer(session_id=1, host=self.rtp.host, port=self.port)
+        return offer_answer.answer(self.offers[-1], ours, allowed=DEFAULT_CODECS)[0].sdp()
+
+    def move(self, port: int) -> None:
+        """Offer that its audio be at another port from now on."""
+        self.port = port
+        ours = offer_answer.offer(session_id=1, host=self.rtp.host, port=port, version=2)
+        self.node.endpoint.reinvite(self.invites[0].session, ours.sdp(), self.node.now())
+        self.node.wake()
+
+    def take_no_offer(self) -> None:
+        """Answer what was left without an answer, when nobody listens; take the next offer."""
+        self.refuses = None
+        self.node.endpoint.answer_reinvite(self.invites[0].session, self.node.now(), status=500)
+        self.node.wake()
+
+    def say(self, tone_hz: int) -> None:
+        """Speak to where it was told last."""
+        audio = sdp.parse(self.offers[-1]).media[0]
+        self.rtp.send_to("127.0.0.1", audio.port)
+        self.rtp.play(tone_frames(tone_hz, 0))
 
     async def answer(self) -> None:
         await until(lambda: bool(self.invites))

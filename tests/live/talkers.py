@@ -22,7 +22,16 @@ SPREAD_HZ = 12.0
 class Talker:
     """One phone. Its tone is its voice."""
 
-    def __init__(self, node: Node, user: str, tone_hz: int, *, behaviour: Behaviour | None = None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        user: str,
+        tone_hz: int,
+        *,
+        behaviour: Behaviour | None = None,
+        public_address: str | None = None,
+    ) -> None:
+        """`behaviour` has the same tone, where it is given; `public_address` is what its SIP and SDP name."""
         self.user = user
         self.tone_hz = tone_hz
         self.events: list[PhoneEvent] = []
@@ -31,6 +40,7 @@ class Talker:
             PhoneSettings(
                 account=Account(user, DOMAIN, PASSWORD, registrar),
                 behaviour=behaviour or Behaviour(answer_after_s=0.05, tone_hz=tone_hz),
+                public_address=public_address,
             ),
             listener=self.events.append,
         )

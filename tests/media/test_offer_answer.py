@@ -11,7 +11,6 @@ from ringbridge.media.offer_answer import (
     answer,
     offer,
     offer_again,
-    offer_elsewhere,
     read_answer,
 )
 from ringbridge.media.sdp import G722, PCMA, PCMU, TELEPHONE_EVENT, Codec, Direction, SdpError, parse
@@ -35,7 +34,7 @@ def test_offer_holds_what_every_telephone_takes() -> None:
 
 def test_an_offer_from_elsewhere_is_the_next_version_of_the_same_description() -> None:
     before = answer(body("m=video 9 RTP/AVP 96", "m=audio 4000 RTP/AVP 0 8"), ours(), allowed=DEFAULT_CODECS)[0]
-    moved = offer_elsewhere(before, host="198.51.100.2", port=30000, codecs=(PCMA, TELEPHONE_EVENT))
+    moved = offer_again(before, (PCMA, TELEPHONE_EVENT), at=("198.51.100.2", 30000))
     video, audio = parse(moved.sdp()).media
     assert (video.kind, video.port) == ("video", 0), "a refused stream keeps its place"
     assert (audio.port, parse(moved.sdp()).address, audio.codecs) == (30000, "198.51.100.2", (PCMA, TELEPHONE_EVENT))

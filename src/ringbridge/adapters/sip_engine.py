@@ -1,9 +1,9 @@
 """The call engine on SIP and a media relay: legs in, INVITEs and RTP ports out (`calls.ports.CallEngine`).
 
 Every call has one relay session with a port for each side, made before the first INVITE. Each leg is offered its own
-port and never another (no re-INVITE is needed to join two legs): what a leg answers is told to the relay, which
-forwards between whatever two addresses it knows. Only where the second leg takes another codec than the first would
-send is the first re-INVITEd, since the relay does not transcode.
+port (no re-INVITE is needed to join two legs): what a leg answers is told to the relay, which forwards between whatever
+two addresses it knows. A leg is re-INVITEd only where the other one takes another codec than it would send, since the
+relay does not transcode, and where a transfer goes on in another relay session (`sip_media`).
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from collections.abc import Sequence
 
 import structlog
 
-from ringbridge.adapters.relay_rtpproxy import Relay, RelayUnavailable
+from ringbridge.adapters.relay_rtpproxy import Relay
 from ringbridge.adapters.sip_invite import credentials_of, invite_order, reason_header
 from ringbridge.adapters.sip_leg import LegDialog, SipCall, SipLeg, decode_dialog
 from ringbridge.adapters.sip_leg_events import LegEvents
+from ringbridge.adapters.sip_media import RelaySessions
 from ringbridge.adapters.sip_node import SipNode
 from ringbridge.adapters.sip_sound import UNKNOWN, Sound
 from ringbridge.calls.directory_ports import Directory
 from ringbridge.calls.ports import LegOrder, MediaLost, PreparedLeg, Refused, SignalHandler
-from ringbridge.media.offer_answer import DEFAULT_CODECS, offer, offer_elsewhere
-from ringbridge.media.relay_commands import RelayRefused
+from ringbridge.media.offer_answer import DEFAULT_CODECS, offer, offer_again
+from ringbridge.media.relay_commands import RelaySession
 from ringbridge.model.call import Leg, Side, side_of
 from ringbridge.model.directory import Connection
 from ringbridge.model.errors import CallError, Refusal
@@ -46,7 +47,8 @@ class SipEngine:
         self._directory = directory
         self._calls: dict[SessionId, SipCall] = {}
         self._sound = Sound(relay, ringback=ringback)
-        self._events = LegEvents(node=node, relay=relay, sound=self._sound)
+        self._media = RelaySessions(relay)
+        self._events = LegEvents(node=node, relay=relay, sound=self._sound, media=self._media)
 
     @property
     def calls(self) -> int:
@@ -65,30 +67,31 @@ class SipEngine:
     async def prepare(self, orders: Sequence[LegOrder]) -> list[PreparedLeg]:
         first = orders[0]
         call = self._calls.get(first.session_id) or await self._open(first)
-        _check_takeover(call, orders)
-        prepared: list[PreparedLeg] = []
-        for order in orders:
-            leg = await self._prepare_leg(call, order)
-            prepared.append(PreparedLeg(order.leg_id, order.target, leg.session.sip_call_id, leg.dialog()))
+        async with self._media.for_legs(call, orders) as relay:
+            prepared: list[PreparedLeg] = []
+            try:
+                for order in orders:
+                    leg = await self._prepare_leg(call, order, relay)
+                    prepared.append(PreparedLeg(order.leg_id, order.target, leg.session.sip_call_id, leg.dialog()))
+            except CallError:
+                for one in prepared:
+                    self._drop(call.legs.pop(one.leg_id))
+                raise
         return prepared
 
     async def _open(self, order: LegOrder) -> SipCall:
-        try:
-            session = await self._relay.open(order.session_id, learn=order.learn)
-        except (RelayUnavailable, RelayRefused) as failure:
-            log.exception("relay_unavailable", session_id=order.session_id)
-            raise CallError(Refusal.UNAVAILABLE, "relay-unavailable", "no media relay answers") from failure
-        call = SipCall(order.session_id, order.domain, session)
+        session = await self._media.first(order)
+        call = SipCall(order.session_id, order.domain, session, {session.session_id: session})
         self._calls[order.session_id] = call
         return call
 
-    async def _prepare_leg(self, call: SipCall, order: LegOrder) -> SipLeg:
+    async def _prepare_leg(self, call: SipCall, order: LegOrder, relay: RelaySession) -> SipLeg:
         side = side_of(order.leg_id)
         other = call.answered(side.other)
         local = offer(
             session_id=secrets.randbits(62),
-            host=call.relay.host,
-            port=call.relay.port(side),
+            host=relay.host,
+            port=relay.port(side),
             codecs=other.remote.codecs if other and other.remote else DEFAULT_CODECS,
         )
         connection = await self._connection(order.domain, order.target.connection)
@@ -100,6 +103,7 @@ class SipEngine:
             call,
             order.leg_id,
             session,
+            relay,
             local,
             order.target.connection,
             transfer=order.transfer,
@@ -112,18 +116,23 @@ class SipEngine:
         call, state = self._calls.get(order.session_id), decode_dialog(dialog)
         if call is None:
             raise CallError(Refusal.UNAVAILABLE, "media-lost", "the call has no media session any more")
-        _check_takeover(call, [order])
+        async with self._media.for_legs(call, [order]) as relay:
+            return await self._lend(order, state, call, relay, giver=giver)
+
+    async def _lend(
+        self, order: LegOrder, state: LegDialog, call: SipCall, relay: RelaySession, *, giver: SessionId
+    ) -> PreparedLeg:
         side = side_of(order.leg_id)
         other, lender = call.answered(side.other), self._lender(giver, state.snapshot.sip_call_id)
         leg = SipLeg(
             call,
             order.leg_id,
             lender.session if lender else await self._taken_up(order.domain, state),
-            offer_elsewhere(
+            relay,
+            offer_again(
                 lender.local if lender else state.local,
-                host=call.relay.host,
-                port=call.relay.port(side),
-                codecs=other.remote.codecs if other and other.remote else DEFAULT_CODECS,
+                other.remote.codecs if other and other.remote else DEFAULT_CODECS,
+                at=relay.at(side),
             ),
             state.connection,
             lender.remote if lender else state.remote,
@@ -200,6 +209,11 @@ class SipEngine:
         if call is not None and (leg := call.legs.pop(leg_id, None)):
             self._forget(leg)
 
+    def _drop(self, leg: SipLeg) -> None:
+        """Take back a leg that was not dialled and that nobody was told of."""
+        del self._events.legs[leg.session]
+        self._node.endpoint.hang_up(leg.session, self._node.now())
+
     def _forget(self, leg: SipLeg) -> None:
         """Have nothing more to do with a leg; its session too is forgotten if it is another node's now, or still."""
         if self._events.legs.get(leg.session) is leg and not leg.lent:
@@ -244,7 +258,10 @@ class SipEngine:
             state = decode_dialog(record.dialog)
             session = await self._taken_up(domain, state)
             call = self._calls.setdefault(session_id, SipCall(session_id, domain, state.relay))
-            leg = SipLeg(call, record.leg_id, session, state.local, state.connection, state.remote, sent=True)
+            call.relays[state.relay.session_id] = state.relay
+            leg = SipLeg(
+                call, record.leg_id, session, state.relay, state.local, state.connection, state.remote, sent=True
+            )
             leg.answered = state.snapshot.answered and record.answered_at > 0
             leg.going_over = state.snapshot.answered and not leg.answered
             leg.flow = record.flow
@@ -259,6 +276,9 @@ class SipEngine:
                 leg.probe = self._node.endpoint.send_in_dialog(session, self._node.now(), method="OPTIONS")
                 self._node.wake()
         restored = self._calls.get(session_id)
+        if restored is not None:
+            self._media.sweep(restored)
+            self._events.gather(restored)
         if restored is not None and restored.relay.instance != self._relay.instance:
             self._events.tell(session_id, MediaLost(RELAY_LOST))
 
@@ -276,19 +296,4 @@ class SipEngine:
                     self._node.endpoint.hang_up(leg.session, self._node.now())
                     self._node.wake()
         call.legs.clear()  # each knows its call: apart, both go at once and not with the garbage collector
-        self._relay.close(call.relay)
-
-
-def _check_takeover(call: SipCall, orders: Sequence[LegOrder]) -> None:
-    """Refuse a transfer whose audio would go astray, so that the call goes on as it was.
-
-    RTPProxy decides once, when a session begins, whether a side's address is learned from packets; where it has learned
-    one it takes no other, and where it does not learn it never will.
-
-    Raises:
-        CallError: the side that is taken over, or who takes it over, is behind NAT.
-    """
-    nat = any(order.target.nat for order in orders) or side_of(orders[0].leg_id) in call.relay.learn
-    if nat and any(order.transfer for order in orders):
-        message = "the media relay cannot hand a phone behind NAT over to another party"
-        raise CallError(Refusal.UNAVAILABLE, "media-behind-nat", message)
+        self._media.close(call)

@@ -38,6 +38,8 @@ class SipLeg:
     call: SipCall
     leg_id: LegId
     session: Session
+    relay: RelaySession
+    """Where its audio is: its port there is what it was offered."""
     local: Local
     connection: str = ""
     remote: Remote | None = None
@@ -49,6 +51,8 @@ class SipLeg:
     """What it has taken of what the brain asked for."""
     wanted: Flow | None = None
     """What it is to be offered, until it has said to that."""
+    moving: RelaySession | None = None
+    """Where its audio is to be, until it has taken that."""
     offered: Local | None = None
     """Our new offer, while it is out or waits to be made again."""
     tries: int = 0
@@ -72,17 +76,26 @@ class SipLeg:
 
     def dialog(self) -> bytes:
         """Return the state to store."""
-        state = LegDialog(self.session.snapshot(), self.call.relay, self.local, self.remote, self.connection)
+        state = LegDialog(self.session.snapshot(), self.relay, self.local, self.remote, self.connection)
         return _encoder.encode(state)
 
 
 @dataclass(slots=True, eq=False)
 class SipCall:
-    """One call: its relay session and its legs."""
+    """One call: its relay sessions and its legs."""
 
     session_id: SessionId
     domain: str
     relay: RelaySession
+    """The one that its parties speak through."""
+    relays: dict[str, RelaySession] = field(default_factory=dict)
+    """All that are open, by name."""
+    preparing: set[str] = field(default_factory=set)
+    """Those of them that a leg is being made for."""
+    numbered: int = 0
+    """The number of the last one, counting from 0."""
+    closed: bool = False
+    """It is over: what is opened from now on is nobody's."""
     legs: dict[LegId, SipLeg] = field(default_factory=dict)
     ringback: Side | None = None
     """Which side hears ringback."""

@@ -17,7 +17,7 @@ import structlog
 
 from ringbridge.adapters.sip_leg import SipLeg
 from ringbridge.adapters.sip_node import SipNode
-from ringbridge.calls.ports import Answered, Arranged, LegSignal, Refused, Updated
+from ringbridge.calls.ports import Answered, Arranged, LegSignal, MediaLost, Refused, Updated
 from ringbridge.media.offer_answer import NothingInCommon, Remote, agree, offer_again, read_answer_again
 from ringbridge.media.sdp import Codec, Direction, SdpError
 from ringbridge.model.events import Flow
@@ -60,13 +60,24 @@ class LegOffers:
         """Offer a leg of another call our own address; `Answered` or `Refused` follows, as if it had been dialled."""
         self._offer(leg, leg.local.codecs)
 
-    def align(self, first: SipLeg, second: SipLeg) -> None:
-        """Offer the first leg only what the second took, if they would send each other what neither takes."""
-        if first.remote and second.remote and first.offered is None and not agree(first.remote, second.remote):
-            self._offer(first, second.remote.codecs)
+    def join(self, first: SipLeg, second: SipLeg) -> None:
+        """Offer the first leg what joins it with the second, which has come to it, if that is anything new.
+
+        That is the relay session where the second is, and only codecs that it took, if they would send each other what
+        neither takes.
+        """
+        agreed = first.remote is None or second.remote is None or agree(first.remote, second.remote)
+        if (first.moving or first.relay).session_id != second.relay.session_id:
+            first.moving = second.relay
+        elif agreed:
+            return
+        if first.offered is None:
+            codecs = first.local.codecs if agreed or second.remote is None else second.remote.codecs
+            self._offer(first, codecs)
 
     def _offer(self, leg: SipLeg, codecs: Sequence[Codec]) -> None:
-        leg.offered = offer_again(leg.local, codecs, direction=DIRECTIONS[leg.wanted or leg.flow])
+        at = (leg.moving or leg.relay).at(leg.side)
+        leg.offered = offer_again(leg.local, codecs, direction=DIRECTIONS[leg.wanted or leg.flow], at=at)
         leg.tries += 1
         self._node.endpoint.reinvite(leg.session, leg.offered.sdp(), self._node.now())
         self._node.wake()
@@ -104,11 +115,27 @@ class LegOffers:
         leg.local = msgspec.structs.replace(leg.local, version=offered.version)
         if leg.wanted is not None:
             self._arranged(leg, leg.wanted, cause)
+        if leg.moving is None:
+            return
+        if (offered.host, offered.port) != leg.moving.at(leg.side):
+            # To be moved while an offer of something else was out.
+            self._offer(leg, leg.local.codecs)
+        else:
+            # It stays where nobody speaks to it any more: no audio is worse than no call.
+            leg.moving = None
+            self._tell(leg, MediaLost(msgspec.structs.replace(cause, reason="media-refused")))
 
     def _taken(self, leg: SipLeg, remote: Remote) -> None:
         wanted = leg.wanted
+        has_moved = leg.moving is not None and (leg.local.host, leg.local.port) == leg.moving.at(leg.side)
+        if has_moved and leg.moving is not None:
+            leg.relay, leg.moving, leg.remote = leg.moving, None, None
         if leg.going_over:
             self._taken_over(leg, remote)
+        elif leg.moving is not None:
+            # To be moved while an offer of something else was out.
+            self._take_remote(leg, remote)
+            self._offer(leg, leg.local.codecs)
         elif wanted is None:
             self._take_remote(leg, remote)
             self._tell(leg, Updated(leg.leg_id, leg.dialog(), remote.held))

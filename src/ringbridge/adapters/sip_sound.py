@@ -43,11 +43,12 @@ class Sound:
             if prompt == call.playing.get(side, ""):
                 continue
             call.playing[side] = prompt
+            leg = call.answered(side)
             if not prompt:
-                self._relay.stop_play(call.relay, side)
-            elif (leg := call.answered(side)) and leg.remote and self._relay.address.prompts:
+                self._relay.stop_play(leg.relay if leg else call.relay, side)
+            elif leg is not None and leg.remote and self._relay.address.prompts:
                 payload_types = [codec.payload_type for codec in leg.remote.codecs if not codec.is_event]
-                self._relay.play(call.relay, side, prompt, payload_types=payload_types)
+                self._relay.play(leg.relay, side, prompt, payload_types=payload_types)
 
     def _due(self, call: SipCall, side: Side) -> str:
         leg, other = call.answered(side), call.answered(side.other)

@@ -49,8 +49,8 @@ TRANSFER = (
     "the parties stay connected, the other one hears it ring, and the one that transfers may hang up. When it answers "
     "it takes the place of the one that transfers, whose leg is released. If nobody answers, the call goes on as it "
     "was, on hold too if it was; it ends only if the one that transfers has hung up meanwhile. The new party is shown "
-    "who remains; on a line outside, where that may not be shown, the user's own caller ID. A phone behind NAT can "
-    "neither transfer nor be transferred to yet: that order ends as `media-behind-nat`, and the call goes on."
+    "who remains; on a line outside, where that may not be shown, the user's own caller ID. Where a phone behind NAT "
+    "transfers or is transferred to, whoever remains gets a new offer (another port of the relay)."
 )
 ANSWER = (
     "Always 409: Ringbridge calls both parties, so a call is answered at its phone (`answered-at-phone`), or by the "

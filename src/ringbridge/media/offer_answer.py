@@ -142,18 +142,20 @@ def read_answer(body: bytes, local: Local) -> Remote:
     return _remote(description, audio, local.codecs)
 
 
-def offer_again(local: Local, codecs: Sequence[Codec], *, direction: Direction = Direction.SENDRECV) -> Local:
+def offer_again(
+    local: Local,
+    codecs: Sequence[Codec],
+    *,
+    direction: Direction = Direction.SENDRECV,
+    at: tuple[str, int] | None = None,
+) -> Local:
     """Return the offer for an answered leg, to go out in our re-INVITE or in the 200 to one without a body.
 
     RFC 3264 §8.4: to put the leg's party on hold, `direction` is SENDONLY (it hears music) or INACTIVE.
+    RFC 3264 §8.3.1: `at` is the relay's address for it from now on, where that is another.
     """
-    return local.revised(replace(local, codecs=tuple(codecs), direction=direction))
-
-
-def offer_elsewhere(local: Local, *, host: str, port: int, codecs: Sequence[Codec]) -> Local:
-    """Return the offer for an answered leg whose relay address is another from now on (RFC 3264 §8.3.1)."""
-    moved = replace(local, host=host, port=port, codecs=tuple(codecs), direction=Direction.SENDRECV)
-    return local.revised(moved)
+    host, port = at or (local.host, local.port)
+    return local.revised(replace(local, host=host, port=port, codecs=tuple(codecs), direction=direction))
 
 
 def read_answer_again(body: bytes, local: Local, before: Remote | None) -> Remote:
@@ -175,12 +177,18 @@ def read_answer_again(body: bytes, local: Local, before: Remote | None) -> Remot
 
 
 def answer(
-    body: bytes, local: Local, *, allowed: Sequence[Codec], most: Direction = Direction.SENDRECV
+    body: bytes,
+    local: Local,
+    *,
+    allowed: Sequence[Codec],
+    most: Direction = Direction.SENDRECV,
+    at: tuple[str, int] | None = None,
 ) -> tuple[Local, Remote]:
     """Return the answer to a leg's new offer, and what it says: hold, unhold, a new address, a session refresh.
 
-    `most` is what we grant a leg that is on hold by the API. `allowed` are the codecs that the other leg has; while
-    there is none, those of `local`. Of these the answer holds the ones that the offer has under the same numbers.
+    `most` is what we grant a leg that is on hold by the API; `at` is as in `offer_again`. `allowed` are the codecs that
+    the other leg has; while there is none, those of `local`. Of these the answer holds the ones that the offer has
+    under the same numbers.
 
     Raises:
         SdpError: it cannot be read.
@@ -193,8 +201,11 @@ def answer(
     audio = description.media[place]
     remote = _remote(description, audio, allowed)
     refused = [RefusedStream(media.kind, media.proto, media.formats) for media in description.media]
+    host, port = at or (local.host, local.port)
     new = replace(
         local,
+        host=host,
+        port=port,
         codecs=tuple([replace(codec, fmtp=_fmtp(codec, allowed)) for codec in remote.codecs]),
         direction=remote.direction.mirrored.within(most),
         before=tuple(refused[:place]),

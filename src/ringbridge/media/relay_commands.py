@@ -29,7 +29,8 @@ class RelaySession(Struct, frozen=True):
     """A session of the relay: all that is needed to go on with it, also after a restart of the engine.
 
     `orig_port` stands in the SDP that leg A gets, `term_port` in leg B's. `instance` is the relay that has it; another
-    instance means that the media is lost. `learn` names the legs whose address is learned from packets.
+    instance means that the media is lost. `learn` names the legs whose address is learned from packets. `number` counts
+    the sessions that one call has had.
     """
 
     session_id: str
@@ -38,10 +39,15 @@ class RelaySession(Struct, frozen=True):
     term_port: int
     instance: str
     learn: tuple[Side, ...] = ()
+    number: int = 0
 
     def port(self, side: Side) -> int:
         """Return the relay's port for the leg on `side`."""
         return self.orig_port if side is Side.ORIGINATION else self.term_port
+
+    def at(self, side: Side) -> tuple[str, int]:
+        """Return the relay's address for the leg on `side`."""
+        return self.host, self.port(side)
 
     def learning(self, side: Side, *, on: bool) -> RelaySession:
         """Return it with the address of the leg on `side` learned from packets, or not."""

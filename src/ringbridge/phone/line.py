@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TypeAlias
 
-from ringbridge.adapters.sip_node import SipNode
+from ringbridge.adapters.sip_node import SipNode, reachable_address
 from ringbridge.media import offer_answer
 from ringbridge.media.offer_answer import DEFAULT_CODECS, Local, NothingInCommon, Remote
 from ringbridge.media.sdp import PCMU, Codec, SdpError
 from ringbridge.phone.audio import frames, read_wav, tone_frames, write_wav
 from ringbridge.phone.auto_answer import auto_answer_asked
 from ringbridge.phone.rtp import RtpParty
-from ringbridge.phone.settings import Behaviour, PhoneEvent, PhoneEventKind
+from ringbridge.phone.settings import Behaviour, PhoneEvent, PhoneEventKind, PhoneSettings
 from ringbridge.sip.session import Session
 from ringbridge.sip.session_events import Answered, Ended, EndedBy, Failed, IncomingInvite, Progress, Reinvited
 
@@ -31,7 +31,9 @@ Reporter: TypeAlias = Callable[[PhoneEvent], None]
 class Line:
     """One call, from the INVITE to `ended`."""
 
-    def __init__(self, node: SipNode, session: Session, behaviour: Behaviour, *, number: int, report: Reporter) -> None:
+    def __init__(
+        self, node: SipNode, session: Session, settings: PhoneSettings, *, number: int, report: Reporter
+    ) -> None:
         self.session = session
         self.number = number
         self.ended = asyncio.Event()
@@ -39,7 +41,8 @@ class Line:
         """The RTP port, once there is one."""
         self.answered = False
         self._node = node
-        self._behaviour = behaviour
+        self._settings = settings
+        self._behaviour = settings.behaviour
         self._report = report
         self._local: Local | None = None
         self._codecs: tuple[Codec, ...] = DEFAULT_CODECS
@@ -75,7 +78,7 @@ class Line:
     async def _answer(self, sdp: bytes, after_s: float) -> None:
         await asyncio.sleep(after_s)
         rtp = await self._open_rtp()
-        ours = offer_answer.offer(session_id=secrets.randbits(62), host=rtp.host, port=rtp.port)
+        ours = offer_answer.offer(session_id=secrets.randbits(62), host=self._node.host, port=rtp.port)
         remote = None
         if sdp:
             try:
@@ -182,7 +185,7 @@ class Line:
     # --- sound -------------------------------------------------------------------------------------------------------
 
     async def _open_rtp(self) -> RtpParty:
-        rtp = await open_rtp(self._node)
+        rtp = await open_rtp(self._settings)
         self._adopt(rtp)
         return rtp
 
@@ -261,13 +264,13 @@ class Line:
         )
 
 
-async def open_rtp(node: SipNode) -> RtpParty:
-    """Return a new RTP port at the address that the phone's SIP has.
+async def open_rtp(settings: PhoneSettings) -> RtpParty:
+    """Return a new RTP port at the address that the phone's SIP listens on.
 
     Raises:
         OSError: none can be had.
     """
-    return await RtpParty.open(node.host, ssrc=secrets.randbits(32))
+    return await RtpParty.open(reachable_address(settings.host), ssrc=secrets.randbits(32))
 
 
 def sound(behaviour: Behaviour, payload_type: int) -> tuple[bytes, ...]:

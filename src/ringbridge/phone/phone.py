@@ -50,6 +50,7 @@ class Phone:
             SipNodeSettings(
                 host=settings.host,
                 port=settings.port,
+                public_address=settings.public_address,
                 user_agent="Ringbridge phone",
                 contact_user=settings.account.user,
             ),
@@ -109,9 +110,9 @@ class Phone:
         """
         account, endpoint = self.settings.account, self._node.endpoint
         uri = to if to.startswith(("sip:", "sips:")) else f"sip:{to}@{account.domain}"
-        rtp = await open_rtp(self._node)
+        rtp = await open_rtp(self.settings)
         try:
-            offer = offer_answer.offer(session_id=secrets.randbits(62), host=rtp.host, port=rtp.port)
+            offer = offer_answer.offer(session_id=secrets.randbits(62), host=self._node.host, port=rtp.port)
             order = InviteOrder(
                 peer=self._registrar,
                 uri=uri,
@@ -220,7 +221,7 @@ class Phone:
 
     def _add_line(self, session: Session) -> Line:
         self._count += 1
-        line = Line(self._node, session, self.settings.behaviour, number=self._count, report=self._listener)
+        line = Line(self._node, session, self.settings, number=self._count, report=self._listener)
         self._lines[session] = line
         return line
 

@@ -53,7 +53,9 @@ class PhoneSettings:
     account: Account
     behaviour: Behaviour = Behaviour()
     host: str = "127.0.0.1"
-    """Address to listen on; also what Via, Contact and SDP name."""
+    """Address to listen on; also what Via, Contact and SDP name, unless `public_address` is given."""
+    public_address: str | None = None
+    """What Via, Contact and SDP name in its place: a phone behind NAT names one where nobody reaches it."""
     port: int = 0
     """SIP port; 0 takes any."""
     expires_s: int = 600

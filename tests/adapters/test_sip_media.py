@@ -1,0 +1,75 @@
+"""The relay sessions of a call, with a real relay: how many there are, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from ringbridge.adapters.relay_child import RelayChild
+from ringbridge.adapters.sip_leg import SipCall
+from ringbridge.adapters.sip_media import RelaySessions
+from ringbridge.model.call import Side
+from ringbridge.model.errors import CallError
+from ringbridge.model.ids import SessionId
+from tests.adapters.relay_folder import relay_in
+
+
+@asynccontextmanager
+async def a_call(data_dir: Path) -> AsyncIterator[tuple[RelaySessions, SipCall, RelayChild]]:
+    """Give a call without legs, which has its first session."""
+    async with relay_in(data_dir) as child:
+        first = await child.relay.open("s-1")
+        yield RelaySessions(child.relay), SipCall(SessionId("s-1"), "acme", first, {first.session_id: first}), child
+
+
+async def test_two_that_ask_at_once_get_a_session_each(data_dir: Path) -> None:
+    async with a_call(data_dir) as (media, call, child):
+
+        async def ask(side: Side) -> tuple[str, int]:
+            async with media.another(call, side, learns=True) as session:
+                await asyncio.sleep(0.05)
+                return session.session_id, (await child.relay.ping()).sessions
+
+        found = await asyncio.gather(*map(ask, Side))
+        assert found == [("s-1.1", 3), ("s-1.2", 3)]
+        assert (await child.relay.ping()).sessions == 1
+
+
+async def test_what_a_leg_is_being_made_for_is_not_tidied_away(data_dir: Path) -> None:
+    async with a_call(data_dir) as (media, call, child):
+        async with media.another(call, Side.ORIGINATION, learns=True):
+            media.tidy(call)
+            assert (await child.relay.ping()).sessions == 2
+        assert (await child.relay.ping()).sessions == 1
+
+
+async def test_a_call_that_ends_before_the_relay_answers_leaves_nothing(data_dir: Path) -> None:
+    async with a_call(data_dir) as (media, call, child):
+
+        async def ask() -> None:
+            async with media.another(call, Side.ORIGINATION, learns=True):
+                pass
+
+        asking = asyncio.get_running_loop().create_task(ask())
+        await asyncio.sleep(0)
+        media.close(call)
+        with pytest.raises(CallError):
+            await asking
+        assert (await child.relay.ping()).sessions == 0
+
+
+async def test_a_sweep_leaves_what_legs_are_in_and_no_more(data_dir: Path) -> None:
+    async with a_call(data_dir) as (media, call, child):
+        names = ("s-1.1", "s-1.2", "s-1.3", "s-1.4", "s-2")
+        for name in names:
+            await child.relay.open(name)
+        async with media.another(call, Side.ORIGINATION, learns=True) as session:  # "s-1.1", which was there
+            assert session.session_id == "s-1.1"
+            call.relay = session
+        assert "s-1" not in call.relays
+        media.sweep(call)
+        assert (await child.relay.ping()).sessions == 3, "its own, one too far away to be its, and another call's"
