@@ -91,7 +91,7 @@ async def test_what_was_added_is_read_back_newest_first_and_after_a_restart(tmp_
             "whole",
         )
         assert last.asked_at == pytest.approx(clock.now() - 0.25, abs=0.01)
-        assert await store.one(last.id, ExchangeQuery(whose=Whose(("other",)))) is None
+        assert await store.one(last.id, ExchangeQuery(whose=Whose({"other": 0.0}))) is None
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,15 @@ async def test_whose_it_is_decides_who_finds_it(tmp_path: Path) -> None:
             store.add(exchange(clock, by))
         for whose, total in (
             (Whose(), 5),
-            (Whose(("demo",)), 2),
-            (Whose(("demo",), user="1002"), 1),
-            (Whose(("other", "none"), reseller="acme"), 2),
-            (Whose((), reseller="acme"), 1),
-            (Whose((), reseller="*"), 1),
+            (Whose({"demo": 0.0}), 2),
+            (Whose({"demo": 0.0}, user="1002"), 1),
+            (Whose({"other": 0.0, "none": 0.0}, reseller="acme"), 2),
+            (Whose({}, reseller="acme"), 1),
+            (Whose({}, reseller="*"), 1),
             (Whose(key_id="r"), 1),
-            (Whose(()), 0),
+            (Whose({}), 0),
+            (Whose({"demo": clock.now(), "other": clock.now() + 1}), 2),
+            (Whose({"demo": clock.now() + 1, "other": 0.0}, reseller="acme"), 2),
         ):
             assert await store.count(ExchangeQuery(whose=whose)) == total, whose
 
@@ -189,14 +191,14 @@ async def test_too_many_push_out_the_oldest_of_the_domain_that_has_the_most(tmp_
                 store.add(exchange(clock, principal("busy"), path=f"/{number}"))
             await store.count(ALL)
         assert await store.count(ALL) == 1000
-        assert await store.count(ExchangeQuery(whose=Whose(("quiet",)))) == 100
-        newest = await store.page(ExchangeQuery(whose=Whose(("busy",))), start=1, limit=1)
+        assert await store.count(ExchangeQuery(whose=Whose({"quiet": 0.0}))) == 100
+        newest = await store.page(ExchangeQuery(whose=Whose({"busy": 0.0})), start=1, limit=1)
         assert newest[0].path == "/899"
     async with opened(msgspec.structs.replace(its, most_kept=150), clock) as store:
         store.add(exchange(clock, principal("new")))
         assert await store.count(ALL) == 150
-        assert await store.count(ExchangeQuery(whose=Whose(("new",)))) == 1
-        assert await store.count(ExchangeQuery(whose=Whose(("quiet",)))) > 0
+        assert await store.count(ExchangeQuery(whose=Whose({"new": 0.0}))) == 1
+        assert await store.count(ExchangeQuery(whose=Whose({"quiet": 0.0}))) > 0
 
 
 async def test_a_full_queue_drops_and_counts_and_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from ringbridge.api.openapi import openapi_document
 from ringbridge.api.operations import Access
 from ringbridge.api.parts import ApiSettings
 from ringbridge.api.rate_limits import RateLimits
-from ringbridge.model.directory import User
+from ringbridge.model.directory import Device, Domain, User
 from ringbridge.model.keys import key_id_of
 from ringbridge.model.login_password import FIELD as LOGIN_PASSWORD
 from tests.api.walk import ask_operation
@@ -199,6 +199,70 @@ async def test_another_s_request_is_404_like_one_that_never_was(world: World) ->
     assert world.writes == 1
 
 
+@pytest.mark.parametrize("way", ["api", "document"])
+async def test_whoever_gets_a_name_later_sees_nothing_of_who_had_it(world: World, way: str) -> None:
+    """Of a domain that was deleted and made anew, and of a user; what changes one of them hides nothing."""
+    keys = {"of the domain": "", "of the user": "", "of the reseller": ""}
+
+    async def write(root: httpx.AsyncClient, caller_id: str) -> None:
+        user = {"user": "1001", "name-first-name": "Ada", "name-last-name": "L", "email-address": "a@b.example"}
+        user["user-scope"] = "Basic User"
+        if way == "document":
+            inside = [{**user, "caller-id-number": caller_id}]
+            document = {"domains": [{"domain": "acme", "reseller": "hosts", "users": inside}]}
+            assert (await root.put("/ringbridge/v1/directory", json=document)).status_code == 200
+            return
+        body = {"domain": "acme", "reseller": "hosts", "description": "tenant"}
+        made = await root.post("/ns-api/v2/domains", json=body | {"synchronous": "yes"})
+        if made.status_code == 409:
+            await root.put("/ns-api/v2/domains/acme", json={"caller-id-number": caller_id})
+        made = await root.post("/ns-api/v2/domains/acme/users", json=user | {"synchronous": "yes"})
+        if made.status_code == 409:
+            await root.put("/ns-api/v2/domains/acme/users/1001", json={"caller-id-number": caller_id})
+
+    def make_keys() -> None:
+        keys["of the domain"] = world.add_key("acme", "*", "Office Manager")
+        keys["of the user"] = world.add_key("acme", "1001", "Basic User")
+        keys["of the reseller"] = world.add_key("*", "*", "Reseller", reseller="hosts")
+
+    async def ask() -> None:
+        for name in ("of the domain", "of the user"):
+            async with world.client(keys[name]) as client:
+                await client.get("/ns-api/v2/domains/acme/users/1001/calls")
+
+    async def seen() -> list[int]:
+        return [len(await listed(world, key)) for key in (*keys.values(), world.super_key)]
+
+    async with world.client(world.super_key) as root:
+        await write(root, "1001")
+        make_keys()
+        before = (await seen())[-1]
+        await ask()
+        world.clock.time += 0.2
+        await write(root, "1002")
+        told = await seen()
+        assert (told[:3], told[-1] > before) == ([2, 1, 2], True)
+        (request,) = await listed(world, keys["of the user"])
+        await root.delete("/ns-api/v2/domains/acme/users/1001", params={"cascade": "yes"})
+        await root.delete("/ns-api/v2/domains/acme", params={"cascade": "yes"})
+        world.clock.time += 0.2
+        await write(root, "1001")
+        make_keys()
+        told = await seen()
+        assert (told[:3], told[-1] > before) == ([0, 0, 0], True)
+        for key in keys.values():
+            async with world.client(key) as client:
+                assert (await client.get(f"{REQUESTS}/{request['id']}")).status_code == 404
+        await ask()
+        assert (await seen())[:3] == [2, 1, 2]
+        # A user alone: the domain is the same one, and still sees what was asked there.
+        await root.delete("/ns-api/v2/domains/acme/users/1001", params={"cascade": "yes"})
+        world.clock.time += 0.2
+        await write(root, "1001")
+        make_keys()
+        assert (await seen())[:3] == [2, 0, 2]
+
+
 async def test_a_lower_scope_than_the_owner_s_sees_masked_numbers_and_may_not_send_them_again(world: World) -> None:
     world.put(User("demo", "1001", user_scope="Advanced User", caller_id_number=NUMBER))
     wide, low = (world.add_key("demo", "1001", scope) for scope in ("Advanced User", "Basic User"))
@@ -317,6 +381,19 @@ async def test_what_is_no_call_or_is_not_kept_as_it_was_is_not_sent_again(tmp_pa
         assert "horse" not in (await details(world, secret))["body"]
         tried = await resent(world, dry)
         assert (tried.status_code, world.writes) == (200, writes), "what only asked what would ring only asks again"
+
+
+async def test_a_call_of_a_domain_that_is_named_like_a_secret_is_not_sent_again(world: World) -> None:
+    domain = f"nsd_{'a1B2' * 14}"
+    world.put(Domain(domain), User(domain, "1001"), Device(domain, "1001", "1001_desk"))
+    async with world.client(world.super_key) as client:
+        await client.post(CALLS.replace("demo", domain), json=order())
+    (request,) = await listed(world, world.super_key)
+    assert "[hidden]" in request["path"]
+    writes = world.writes
+    refused = await resent(world, request, world.super_key)
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (409, "path-not-kept")
+    assert world.writes == writes, "nobody is rung"
 
 
 async def test_a_call_whose_path_was_written_otherwise_is_sent_again(world: World) -> None:

@@ -49,7 +49,7 @@ def _conditions(connection: Connection, wanted: ExchangeQuery) -> tuple[str, tup
     if wanted.until != math.inf:
         terms.append("id <= ?")
         values.append(int(wanted.until * MICROSECONDS))
-    _add_whose(wanted.whose, terms, values)
+    _add_whose(connection, wanted.whose, terms, values)
     for column in ("method", "key_id", "operation", "domain"):
         value = getattr(wanted, column)
         if value:
@@ -60,18 +60,21 @@ def _conditions(connection: Connection, wanted: ExchangeQuery) -> tuple[str, tup
         values += (wanted.least_status, wanted.most_status)
     if wanted.path:
         # Else who sees a masked path could find its digits one by one.
-        driver: Any = connection.connection.dbapi_connection
-        driver.create_function("masked", 1, mask_numbers, deterministic=True)
+        _driver(connection).create_function("masked", 1, mask_numbers, deterministic=True)
         terms.append("CASE WHEN rank <= ? THEN instr(path, ?) ELSE instr(masked(path), ?) END > 0")
         values += (wanted.rank, wanted.path, wanted.path)
     return " AND ".join(terms), tuple(values)
 
 
-def _add_whose(whose: Whose, terms: list[str], values: list[Any]) -> None:
+def _add_whose(connection: Connection, whose: Whose, terms: list[str], values: list[Any]) -> None:
     if whose.domains is not None:
         # As one value, since a reseller may have more domains than a statement takes values.
         of_domains = "domain IN (SELECT value FROM json_each(?))"
-        values.append(_json(whose.domains))
+        values.append(_json(tuple(whose.domains)))
+        if any(whose.domains.values()):
+            since = {domain: int(at * MICROSECONDS) for domain, at in whose.domains.items()}
+            _driver(connection).create_function("since", 1, since.get, deterministic=True)
+            of_domains = f"({of_domains} AND id >= since(domain))"
         if whose.reseller is not None:
             of_domains = f"({of_domains} OR (domain = ? AND reseller = ?))"
             values += (ANY, whose.reseller)
@@ -82,6 +85,10 @@ def _add_whose(whose: Whose, terms: list[str], values: list[Any]) -> None:
     if whose.key_id is not None:
         terms.append("key_id = ?")
         values.append(whose.key_id)
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
 
 
 def _json(names: tuple[str, ...]) -> str:

@@ -32,7 +32,7 @@ from ringbridge.api.request_views import (
     request_view,
 )
 from ringbridge.api.requests import Request, parse_json_object
-from ringbridge.api.ruled import ruled_domains
+from ringbridge.api.ruled import own_domains
 from ringbridge.api.schemas import PAGE_QUERY
 from ringbridge.calls.exchange_ports import Exchanges
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
@@ -47,7 +47,7 @@ STATUS: Final = re.compile(r"[1-5][0-9]{2}|[1-5]xx")
 KEY: Final = re.compile(r"(?:ns[srdu]_)?([A-Za-z0-9_-]{1,64})")
 WORD: Final = re.compile(r"[a-z0-9-]{1,64}")
 MAX_TEXT: Final = 256
-_CALLS: Final = re.compile(re.sub(r"\{([a-z]+)\}", r"(?P<\1>[^/]+)", USER_CALLS))
+_CALLS: Final = re.compile(re.sub(r"\{([a-z]+)\}", r"(?P<\1>[A-Za-z0-9._~-]+)", USER_CALLS))
 _FILTERS: Final = (
     QueryField("method", "Only requests of this method.", {"type": "string", "enum": list(METHODS)}),
     QueryField("path", "Only requests whose path holds this text.", {"type": "string", "maxLength": MAX_TEXT}),
@@ -171,8 +171,8 @@ class RequestHandlers:
 
     async def _query_of(self, request: Request) -> ExchangeQuery:
         principal = request.principal
-        ruled = await ruled_domains(self._parts.store, principal)
-        return ExchangeQuery(whose=whose(principal, ruled), rank=principal.scope.rank)
+        domains = await own_domains(self._parts.store, principal)
+        return ExchangeQuery(whose=whose(principal, domains), rank=principal.scope.rank)
 
     async def _wanted(self, request: Request) -> ExchangeQuery:
         faults: list[Fault] = []
@@ -249,7 +249,8 @@ def _again(kept: KeptExchange, asking: Scope) -> tuple[Scope, bytes]:
     """Return the same request for another call: `~` in its path is whose it was, its call's name is new.
 
     Raises:
-        CallError: its path is too long to be kept as it was, or its body is no JSON object.
+        CallError: its path was not kept as it was, since a name in it looks like a secret, or its body is no JSON
+            object.
     """
     named = _CALLS.fullmatch(kept.path.rstrip("/"))
     if named is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ringbridge.calls.ports import Store
 from ringbridge.model.access import ANY, Principal
-from ringbridge.model.directory import Domain
+from ringbridge.model.directory import Domain, User
 
 
 async def ruled_domains(store: Store, principal: Principal) -> tuple[str, ...] | None:
@@ -15,3 +15,24 @@ async def ruled_domains(store: Store, principal: Principal) -> tuple[str, ...] |
         return (principal.domain,) if principal.domain != ANY else ()
     domains = [one for one in await store.records("domain") if isinstance(one, Domain)]
     return tuple(one.domain for one in domains if principal.rules_domain(one.domain, reseller=one.reseller))
+
+
+async def own_domains(store: Store, principal: Principal) -> dict[str, float]:
+    """Return the domains that a token rules over or is of, by when each was made in epoch seconds, 0 if not known.
+
+    Of a user's token it is when the user was made. All are a super user's, and none is told.
+    """
+    if principal.is_super_user:
+        return {}
+    ruled = await ruled_domains(store, principal) or ()
+    found = [await store.domain(one) for one in ruled]
+    made = {domain: _made_at(record) for domain, record in zip(ruled, found, strict=True)}
+    is_wide = principal.rules_reseller(ANY) or principal.rules_domain(principal.domain)
+    if principal.user != ANY and not is_wide and principal.domain in made:
+        user = await store.user(principal.domain, principal.user)
+        made[principal.domain] = max(made[principal.domain], _made_at(user))
+    return made
+
+
+def _made_at(record: Domain | User | None) -> float:
+    return 0.0 if record is None else record.made_at

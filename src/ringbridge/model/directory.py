@@ -47,6 +47,8 @@ class Domain(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, ta
     """Ours; as the other limits, none or 0 is no limit (`model.limits`)."""
     limits_max_spend_per_month: str = ""
     """An amount by the rate table (ours, `model.rates`); empty: no cap."""
+    made_at: float = 0.0
+    """Epoch seconds: an earlier tenant of this name was another one; 0: not known."""
     other: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
@@ -76,6 +78,8 @@ class User(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag=
     limits_max_spend_per_month: str = ""
     verified_caller_ids: str = ""
     account_status: str = ACTIVE
+    made_at: float = 0.0
+    """As of a domain."""
     other: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -97,23 +98,24 @@ class KeptExchange(msgspec.Struct, frozen=True, array_like=True):
 class Whose(msgspec.Struct, frozen=True):
     """Which requests somebody may see: those that all of the fields agree with which are not None."""
 
-    domains: tuple[str, ...] | None = None
-    """Made by tokens of one of these domains; with `reseller`, or by that reseller's own."""
+    domains: Mapping[str, float] | None = None
+    """Made by tokens of one of these domains, each since then in epoch seconds: before, another tenant had its name.
+    With `reseller`, or by that reseller's own."""
     reseller: str | None = None
     user: str | None = None
     key_id: str | None = None
 
 
-def whose(principal: Principal, ruled: tuple[str, ...] | None) -> Whose:
-    """Return what `principal` may see; `ruled` are the domains that it rules over, None for all."""
+def whose(principal: Principal, domains: Mapping[str, float]) -> Whose:
+    """Return what `principal` may see; `domains` are those that it rules over or is of, as in `Whose`."""
     if principal.is_super_user:
         return Whose()
     if principal.rules_reseller(ANY):
-        return Whose(ruled or (), reseller=principal.reseller)
+        return Whose(domains, reseller=principal.reseller)
     if principal.rules_domain(principal.domain):
-        return Whose((principal.domain,))
+        return Whose(domains)
     if principal.user != ANY:
-        return Whose((principal.domain,), user=principal.user)
+        return Whose(domains, user=principal.user)
     return Whose(key_id=principal.key_id)
 
 

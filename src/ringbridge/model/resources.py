@@ -183,11 +183,15 @@ def stamped(resource: Resource, record: Record, at: float, *, before: Record | N
     names = {field.name for field in resource.fields if field.role is Role.STAMPED}
     created = now if before is None else others_of(before).get(CREATED, "")
     values = {name: text for name, text in ((CREATED, created), (MODIFIED, now)) if name in names}
+    if before is None and isinstance(record, Domain | User):
+        record = msgspec.structs.replace(record, made_at=at)
     return change(resource, record, values) if values else record
 
 
 def carried(resource: Resource, record: Record, before: Record) -> Record:
     """Return `record` with what `before` has and no document says: secrets where it names none, and times."""
+    if isinstance(record, Domain | User) and isinstance(before, Domain | User):
+        record = msgspec.structs.replace(record, made_at=before.made_at)
     texts, old = texts_of(resource, record), texts_of(resource, before)
     values = {
         field.name: old[field.name]
