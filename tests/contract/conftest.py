@@ -110,7 +110,10 @@ def _tenant(api: httpx.Client) -> Iterator[Tenant]:
 @contextmanager
 def _served() -> Iterator[Server]:
     """Run `ringbridge serve` for the session."""
-    data = Path(tempfile.mkdtemp(prefix="rb-"))  # short enough to hold a unix socket
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it; no disk is waited for
+    data = Path(
+        tempfile.mkdtemp(prefix="rb-", dir=memory if memory.is_dir() else None)
+    )  # short: it holds a unix socket
     http, sip = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     try:
         with _process("serve", "--data", data, "--http", http, "--sip", sip) as log:
