@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import math
 import secrets
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
@@ -21,6 +19,7 @@ from pathlib import Path
 
 import structlog
 
+from ringbridge import interpreter
 from ringbridge.adapters.data_folder import FolderTaken, locked, node_id, write_secret
 from ringbridge.adapters.nats_bus import BusSettings, NatsBus
 from ringbridge.adapters.nats_bus_streams import UnfitBus
@@ -157,7 +156,7 @@ async def running(config: Config) -> AsyncIterator[Node]:
             return
         with _refusing():
             await _Builder(config, node, stack).build()
-        _settle_down()
+        interpreter.settle_down()
         log.info("node_ready", node=node.id, http=node.http_url, sip=f"{node.sip_host}:{node.sip_port}")
         yield node
 
@@ -169,20 +168,6 @@ def _refusing() -> Iterator[None]:
         yield
     except (*_MENDABLE, ConfigError, OSError) as fault:
         raise NodeRefused(str(fault)) from fault
-
-
-def _settle_down() -> None:
-    """Tune the interpreter for a long run.
-
-    What is loaded by now stays for ever, so the collector need not look at it again. Calls make few cycles, so it need
-    not look often; but everything stands still while it does, so it looks before there is much to look at. The store's
-    writer is a thread of its own: with the default of 5 ms it would keep the event loop from its work for that long at
-    each turn.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 100)
-    sys.setswitchinterval(0.0005)
 
 
 class _Builder:
