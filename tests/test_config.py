@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 import ringbridge
-from ringbridge.config import Config, ConfigError, Durability, LogLevel, Role, find_file, load, load_rates
+from ringbridge.config import Config, ConfigError, Durability, LogLevel, Role, find_file, load
+from ringbridge.config.rates import load_rates
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,8 @@ from ringbridge.calls.draft import PlaceSettings
 from ringbridge.calls.limits import LimitBus
 from ringbridge.calls.logins import LoginSettings
 from ringbridge.calls.ports import Clock, Store
-from ringbridge.config import AccessConfig, CallsConfig, Config, Https, Plain, load_rates
+from ringbridge.config import AccessConfig, CallsConfig, Config, Https, Plain
+from ringbridge.config.rates import load_rates
 
 
 def accounts_of(

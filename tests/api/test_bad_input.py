@@ -260,6 +260,15 @@ async def test_options_names_every_method_of_a_path(client: httpx.AsyncClient) -
     assert set(answer.headers["allow"].split(", ")) == {"GET", "POST", "OPTIONS"}
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "HEAD", "TRACE"])
+async def test_a_method_that_a_path_has_not_is_405_that_names_those_it_has(
+    client: httpx.AsyncClient, method: str
+) -> None:
+    answer = await client.request(method, CALLS)
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "POST", "OPTIONS"}
+
+
 async def test_a_bug_of_ours_is_500_that_tells_nothing(world: World, client: httpx.AsyncClient) -> None:
     world.store._calls = None  # type: ignore[assignment] # what the handler meets is a TypeError
     answer = await client.get(f"{CALLS}/a")

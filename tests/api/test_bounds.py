@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 from collections.abc import AsyncIterator
@@ -62,6 +63,14 @@ async def connected(world: World, head_deadline_s: float) -> AsyncIterator[tuple
         await server.stop()
 
 
+async def answered_and_closed(reader: asyncio.StreamReader) -> bytes:
+    """Return the head of the answer once the connection is closed; by a reset, where more was sent than was read."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    with contextlib.suppress(ConnectionResetError):
+        await reader.read()
+    return head
+
+
 @pytest.mark.parametrize("sent", [b"", b"GET /heal", b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: "])
 async def test_a_head_that_does_not_end_is_cut_off_however_it_dribbles(world: World, sent: bytes) -> None:
     async with connected(world, 0.2) as (reader, writer, _):
@@ -73,7 +82,7 @@ async def test_a_head_that_does_not_end_is_cut_off_however_it_dribbles(world: Wo
                 await asyncio.sleep(0.02)
 
         dribbling = asyncio.create_task(dribble())
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = await asyncio.wait_for(answered_and_closed(reader), 5)
         dribbling.cancel()
         await asyncio.wait([dribbling])
     assert answer.startswith(b"HTTP/1.1 408 ")
@@ -82,7 +91,7 @@ async def test_a_head_that_does_not_end_is_cut_off_however_it_dribbles(world: Wo
 async def test_a_head_without_end_is_not_kept(world: World) -> None:
     async with connected(world, 5.0) as (reader, writer, _):
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + b"X-More: abcdefgh\r\n" * (HEAD_LIMIT_BYTES // 16))
-        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 431 ")
+        assert (await asyncio.wait_for(answered_and_closed(reader), 5)).startswith(b"HTTP/1.1 431 ")
 
 
 async def test_a_kept_connection_has_its_time_for_each_head(world: World) -> None:

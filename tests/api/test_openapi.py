@@ -16,6 +16,7 @@ import schemathesis
 import yaml
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
+from schemathesis.specs.openapi.schemas import OpenApiSchema
 
 from ringbridge.api.answers import encode
 from ringbridge.api.app import all_operations, create_app
@@ -23,7 +24,7 @@ from ringbridge.api.openapi import openapi_document
 from ringbridge.api.server import ApiServer
 from tests.api.world import World, running_world
 
-EXAMPLES = 8
+EXAMPLES = 5
 """Of each operation and mode: what fits into seconds; longer runs belong to a tool, not to every test run."""
 
 
@@ -68,6 +69,13 @@ def served() -> Iterator[Served]:
         yield one
 
 
+@pytest.fixture(scope="module")
+def schema(served: Served) -> OpenApiSchema:
+    read = schemathesis.openapi.from_dict(served.document)
+    read.config.update(base_url=served.url)
+    return read
+
+
 def operation_ids() -> list[str]:
     """Return the operations of the document without serving it."""
 
@@ -79,9 +87,9 @@ def operation_ids() -> list[str]:
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])
 @pytest.mark.parametrize("operation_id", operation_ids())
-def test_the_api_keeps_to_its_document(served: Served, operation_id: str, mode: GenerationMode) -> None:
-    schema = schemathesis.openapi.from_dict(served.document)
-    schema.config.update(base_url=served.url)
+def test_the_api_keeps_to_its_document(
+    served: Served, schema: OpenApiSchema, operation_id: str, mode: GenerationMode
+) -> None:
     operation = schema.find_operation_by_id(operation_id)
     known = {"domain": "demo", "user": "1001"}
     names = [parameter.name for parameter in operation.path_parameters]

@@ -18,31 +18,6 @@ from ringbridge.model.events import CallEvent
 from tests.api.world import NODE, World, running_world
 
 PROGRAM = str(Path(sys.executable).with_name("ringbridge"))
-DEADLINE_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
-
-
-async def command(*args: object) -> Outcome:
-    """Run `ringbridge` with arguments to its end."""
-    process = await asyncio.create_subprocess_exec(
-        PROGRAM, *map(str, args), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return Outcome(process.returncode or 0, out.decode(), err.decode())
 
 
 class Engine:

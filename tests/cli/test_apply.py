@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.cli.conftest import Api, command
+from tests.cli.conftest import Api
+from tests.cli.forked import command
 
 DIRECTORY = """\
 domains:

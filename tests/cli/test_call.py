@@ -8,7 +8,8 @@ import pytest
 from ringbridge.model.directory import DialRule
 from ringbridge.model.events import CallEvent, LegInvited
 from ringbridge.model.release import HUNG_UP, of_sip_status
-from tests.cli.conftest import Api, Outcome, command
+from tests.cli.conftest import Api
+from tests.cli.forked import Outcome, command
 from tests.cli.stories import CLAIMED, O1, START, ended, joined, target
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from ringbridge.model.release import HUNG_UP
 from tests.api.world import CALLS, order
-from tests.cli.conftest import PROGRAM, Api, Outcome, command
+from tests.cli.conftest import PROGRAM, Api
+from tests.cli.forked import Outcome, command
 from tests.cli.stories import ended, joined
 
 

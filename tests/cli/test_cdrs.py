@@ -9,7 +9,8 @@ import pytest
 
 from ringbridge.cli.cdr_tables import as_time
 from ringbridge.model.release import HUNG_UP, of_sip_status
-from tests.cli.conftest import Api, Outcome, command
+from tests.cli.conftest import Api
+from tests.cli.forked import Outcome, command
 from tests.cli.stories import CLAIMED, ended, joined
 from tests.cli.test_calls import place
 

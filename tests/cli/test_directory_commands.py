@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from tests.cli.conftest import PROGRAM, Api, Outcome, command
+from tests.cli.conftest import PROGRAM, Api
+from tests.cli.forked import Outcome, command
 
 ADA = ("--first-name", "Ada", "--last-name", "Lovelace", "--email", "ada@acme.example")
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from ringbridge.model.directory import Connection, DialRule, PhoneNumber
-from tests.cli.conftest import Api, command
+from tests.cli.conftest import Api
+from tests.cli.forked import command
 
 
 async def test_what_is_exported_changes_nothing_when_it_is_applied(api: Api, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from ringbridge.cli import COMMANDS, GROUPS, build
 from ringbridge.cli.options import node_overrides, split_address
-from tests.cli.conftest import PROGRAM, command
+from tests.cli.conftest import PROGRAM
+from tests.cli.forked import command
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import signal
 import pytest
 
 from tests.api.world import CALLS
-from tests.cli.conftest import Api, Outcome, command
+from tests.cli.conftest import Api
+from tests.cli.forked import Outcome, command
 from tests.cli.stories import joined
 from tests.cli.terminals import on_terminal
 from tests.cli.test_calls import place

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from tests.cli.conftest import Outcome, command
+from tests.cli.forked import Outcome, command
 from tests.cli.terminals import on_terminal
 from tests.live.node import Api, Node, document, node, user
 from tests.live.talkers import Talker, all_hung_up, talkers

@@ -13,6 +13,7 @@ from ringbridge.model.access import Scope, model_of
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Answer]]
 Schema: TypeAlias = dict[str, object]
+Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class Access(Enum):
@@ -69,7 +70,7 @@ class Operation:
 
     name: str
     """`operationId`, and the label of metrics."""
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    method: Method
     path: str
     access: Access
     handle: Handler
