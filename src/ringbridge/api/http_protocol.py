@@ -1,7 +1,7 @@
 """HTTP/1.1 on one connection, as uvicorn has it, but nobody holds a connection by being slow or endless with a head.
 
 What a body may take is `api.requests`' to say; what a silent connection may take between two requests is uvicorn's
-`timeout_keep_alive`.
+`timeout_keep_alive`. What is written in one turn of the event loop leaves as one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -19,6 +19,8 @@ HEAD_LIMIT_BYTES: Final = 65_536
 """Request line and headers; the longest that any client of ours sends are a few hundred bytes and a token."""
 ABORT: Final = "ringbridge.abort"
 """Extension of a scope: drops the connection, and with it what waits to be sent."""
+MOST_HELD_BYTES: Final = 65_536
+"""Written in one turn and not sent yet; beyond it the transport must say whether the client keeps up."""
 
 
 def http_protocol(head_deadline_s: float) -> type[asyncio.Protocol]:
@@ -30,6 +32,40 @@ def http_protocol(head_deadline_s: float) -> type[asyncio.Protocol]:
     return BoundedProtocol
 
 
+class JoinedWrites:
+    """A transport that sends at once what is written in one turn of the event loop.
+
+    Uvicorn writes the head of an answer and its body apart; each would be a system call of its own, and a packet.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+        self._held_bytes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._send)
+        self._parts.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > MOST_HELD_BYTES:
+            self._send()
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        if self._parts and not self._transport.is_closing():
+            self._transport.write(b"".join(self._parts))
+        self._parts.clear()
+        self._held_bytes = 0
+
+
 class _BoundedProtocol(HttpToolsProtocol):
     deadline_s = 10.0
 
@@ -39,7 +75,8 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type] # uvicorn narrows what asyncio passes
+        joined = JoinedWrites(cast("asyncio.Transport", transport), self.loop)
+        super().connection_made(cast("asyncio.Transport", joined))
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
