@@ -345,6 +345,29 @@ async def test_a_user_s_calls_are_those_made_and_those_taken_part_in(store: Repl
     assert ([call.call_id for call in page.calls], page.total) == (["first", "made"], 2)
 
 
+async def test_how_many_calls_a_user_has_follows_them_at_once(store: ReplicaStore) -> None:
+    async def counted() -> tuple[int, int]:
+        made, taken = [await store.count_active(domain=DOMAIN, user=user) for user in ("1001", "1002")]
+        return made, taken
+
+    takes_part = TakesPart(DOMAIN, "1002", CallId("c1"))
+    assert await counted() == (0, 0)
+    await store.apply(StoreBatch(calls=[call_of("c1")]))
+    assert await counted() == (1, 0)
+    rung = LegInvited(LegId("t1"), target("1002"), "sip-t1", b"d", at=2.0)
+    await store.apply(StoreBatch(calls=[call_of("c1", rung)], users={takes_part: True}))
+    assert await counted() == (1, 1)
+    left = LegReleased(LegId("t1"), DELETED, at=3.0)
+    await store.apply(StoreBatch(calls=[call_of("c1", rung, left)], users={takes_part: False}))
+    assert await counted() == (1, 0)
+    await store.apply(StoreBatch(calls=[ended_call("c1")]))
+    assert await counted() == (0, 0)
+    await store.apply(StoreBatch(calls=[call_of("c2")]))
+    assert await counted() == (1, 0)
+    await store.apply(StoreBatch(dropped=[Stream.CALLS7]))
+    assert await counted() == (0, 0)
+
+
 async def test_active_calls_of_several_domains_or_of_all(store: ReplicaStore) -> None:
     calls = [call_of(f"c{number}", at=float(number)) for number in (2, 1)]
     calls += [call_of("d", domain=OTHER, at=10.0), ended_call("over")]

@@ -9,7 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from ringbridge.api.resources import MOST_TOLD, ToldRecords
 from ringbridge.model.directory import Domain, PhoneNumber, User
+from ringbridge.model.resources import USER
 from tests.api.world import World
 
 DOMAINS = "/ns-api/v2/domains"
@@ -345,3 +347,28 @@ async def test_writes_are_refused_while_the_bus_is_away_and_reads_go_on(
         assert answer.headers["retry-after"]
     assert (await manager.get(f"{USERS}/1001")).status_code == 200
     assert isinstance(await world.store.user("demo", "1001"), User)
+
+
+async def test_a_user_that_is_read_again_is_told_as_it_is_now(world: World, manager: httpx.AsyncClient) -> None:
+    async def told() -> tuple[str, int, str]:
+        answer = await manager.get(f"{USERS}/1001")
+        read = answer.json()
+        return read["name-first-name"], read["active-calls-total-current"], answer.headers["etag"]
+
+    first, calls, tag = await told()
+    assert await told() == (first, calls, tag)
+    await manager.post(f"{USERS}/1001/calls", json={"call-id": "c1", "call-term-user": "1002", "synchronous": "yes"})
+    assert await told() == (first, calls + 1, tag)
+    await manager.put(f"{USERS}/1001", json={"name-first-name": "Augusta"})
+    await world.replica.wait_directory(world.directory_sequence, timeout_s=1)
+    again, calls_still, other_tag = await told()
+    assert (again, calls_still) == ("Augusta", calls + 1)
+    assert other_tag != tag
+
+
+async def test_what_is_kept_of_users_that_were_read_is_bounded() -> None:
+    told = ToldRecords(USER)
+    for number in range(MOST_TOLD + 1):
+        user = User("demo", f"{number}")
+        assert told.of(user) is told.of(user)
+    assert len(told) <= MOST_TOLD

@@ -26,6 +26,7 @@ def asked(text: str, size: int | None = None) -> tuple[str, str]:
         ({"webhook-secret": "whsec_AAAA"}, {"webhook-secret": HIDDEN}),
         ({"key": KEY, "key-id": "Yt5cXo2eQ8aL"}, {"key": HIDDEN, "key-id": "Yt5cXo2eQ8aL"}),
         ({"backup-codes": ["aa", "bb"]}, {"backup-codes": HIDDEN}),
+        ({"note": "pin:1"}, {"note": f"pin: {HIDDEN}"}),
         ({"uri": "otpauth://totp/x?secret=JBSW"}, {"uri": HIDDEN}),
         ({"note": f"my key is {KEY}!"}, {"note": f"my key is {HIDDEN}!"}),
         ({"call-term-added-sip-header": "X-Token: 12"}, {"call-term-added-sip-header": f"X-Token: {HIDDEN}"}),
@@ -45,7 +46,14 @@ def test_secrets_are_known_by_their_name_or_their_look(body: object, kept: objec
 
 @pytest.mark.parametrize(
     "body",
-    ['{"call-id": "a", "call-term-user": "1002"}', '{ "b" : 2,"a":1.50 }', '{"key": ["demo", "1001"]}', "[1, 2]", "no"],
+    [
+        '{"call-id": "a", "call-term-user": "1002"}',
+        '{ "b" : 2,"a":1.50 }',
+        '{"key": ["demo", "1001"]}',
+        "[1, 2]",
+        "no",
+        '{"language-token": "en_US"}',
+    ],
 )
 def test_what_holds_no_secret_is_kept_to_the_byte(body: str) -> None:
     assert asked(body) == ("whole", body)

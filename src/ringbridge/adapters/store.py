@@ -137,6 +137,7 @@ class SqlStore:
             self._missing.discard((change.kind, change.key))
         for kind, domain in {(change.kind, change.key[0]) for change in batch.records}:
             self._forget_lists(kind, domain)
+        self._active.forget(batch)
         for moved in batch.locations:
             self._kept.pop(("location", moved.domain, moved.device), None)
 

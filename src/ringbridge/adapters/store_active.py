@@ -1,21 +1,26 @@
 """Active calls in the database: of all, of domains, of a user who made them or takes part in them.
 
-Each way is a walk along an index of what goes on alone, so that a list costs what it shows, whatever the history.
+Each way is a walk along an index of what goes on alone, so that a list costs what it shows, whatever the history. How
+many a user has is kept in memory until a batch has one of them: every GET of a user tells it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Select, bindparam, func, select, union_all
 
+from ringbridge.adapters.store_batch import StoreBatch
 from ringbridge.adapters.store_link import Lookup, StoreLink
 from ringbridge.adapters.store_schema import call_users, calls
 from ringbridge.calls.ports import CallPage
 from ringbridge.model.call import Call
+
+KEPT_COUNTS: Final = 20_000
+"""Users; some 5 MB."""
 
 _decode = msgspec.msgpack.Decoder(Call).decode
 _SHOWN = (calls.c.body, calls.c.started_at, calls.c.sequence)
@@ -26,12 +31,21 @@ class ActiveCalls:
 
     def __init__(self, link: StoreLink) -> None:
         self._link = link
+        self._counts: dict[tuple[str, str], int] = {}
         its, count = bindparam, select(func.count())
         made = count.select_from(calls).where(~calls.c.is_over)
         made = made.where(calls.c.domain == its("domain"), calls.c.user == its("user"))
         shared = count.select_from(call_users)
         shared = shared.where(call_users.c.domain == its("domain"), call_users.c.user == its("user"))
         self._of_user = tuple(Lookup(link, one, "domain", "user") for one in (made, shared))
+
+    def forget(self, batch: StoreBatch) -> None:
+        """Forget how many the users have whose calls `batch` changed, once it is written."""
+        if batch.dropped:
+            self._counts.clear()
+        changed = {(call.domain, call.user) for call in batch.calls} | {(one.domain, one.user) for one in batch.users}
+        for one in changed:
+            self._counts.pop(one, None)
 
     def page(self, *, domain: str | None, user: str | None, start: int, limit: int) -> CallPage:
         """Return part of the calls of all domains, of a domain, or of a user in it."""
@@ -55,12 +69,21 @@ class ActiveCalls:
     def count(self, *, domain: str | None, user: str | None) -> int:
         """Return how many `page` has in all."""
         if domain is not None and user is not None:
-            return sum(int(one.rows(domain, user)[0][0]) for one in self._of_user)
+            return self._count_of(domain, user)
         count = select(func.count())
         total = int(self._link.all(_made(count.select_from(calls), domain, user))[0][0])
         if user is not None:
             total += int(self._link.all(_of_user(count.select_from(call_users), domain, user))[0][0])
         return total
+
+    def _count_of(self, domain: str, user: str) -> int:
+        known = self._counts.get((domain, user))
+        if known is None:
+            known = sum(int(one.rows(domain, user)[0][0]) for one in self._of_user)
+            if len(self._counts) >= KEPT_COUNTS:
+                self._counts.clear()
+            self._counts[domain, user] = known
+        return known
 
     def by_user(self, domain: str) -> dict[str, int]:
         """Return how many a user of `domain` has, of those who have any."""

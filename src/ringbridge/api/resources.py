@@ -6,7 +6,7 @@ A resource says in its `Rules` where its records are and who may have them; ever
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -89,6 +89,39 @@ class Beside(Protocol):
         ...
 
 
+class _Told(NamedTuple):
+    """What every GET of a record tells, whoever asks: all but what is found out as it is read."""
+
+    record: Record
+    view: Mapping[str, object]
+    etag: HeaderPair
+
+
+MOST_TOLD: Final = 1000
+"""Records of a resource; some 5 MB at the most."""
+
+
+class ToldRecords:
+    """What was told of single records, kept for as long as the store keeps giving the very same record back."""
+
+    def __init__(self, resource: Resource) -> None:
+        self._resource = resource
+        self._told: dict[Key, _Told] = {}
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+    def of(self, record: Record) -> _Told:
+        """Return what is told of `record`."""
+        told = self._told.get(record.key)
+        if told is None or told.record is not record:
+            told = _Told(record, view(self._resource, record, {}), _etag(record))
+            if len(self._told) >= MOST_TOLD:
+                self._told.clear()
+            self._told[record.key] = told
+        return told
+
+
 class ResourceHandlers:
     """Handlers of one resource."""
 
@@ -97,6 +130,7 @@ class ResourceHandlers:
         self._rules = rules
         self._beside = beside
         self._resource = rules.resource
+        self._told = ToldRecords(rules.resource)
 
     async def page(self, request: Request) -> Answer:
         """List a page of the records under the path."""
@@ -118,8 +152,9 @@ class ResourceHandlers:
         record = await self._parts.store.record(self._resource.kind, self._rules.key(request))
         if record is None or not self._rules.belongs(request, record):
             raise no_such(self._resource.kind, self._rules.key(request))
-        (told,) = await self._views([record])
-        return json_answer(told, headers=[_etag(record)])
+        (live,) = await self._rules.live([record])
+        told = self._told.of(record)
+        return json_answer({**told.view, **live}, headers=[told.etag])
 
     async def create(self, request: Request) -> Answer:
         """Store a new record: 202, or with `synchronous` 200 with it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -17,7 +18,7 @@ from ringbridge.model.exchanges import NO_BODY, KeptBody
 
 HIDDEN: Final = "[hidden]"
 SECRET_NAME: Final = re.compile(
-    r"pass(word|wd|code|phrase)|secret|token|api[-_]?key$|authorization|credential|cookie|backup-codes"
+    r"pass(word|wd|code|phrase)|secret|(?<!language-)token|api[-_]?key$|authorization|credential|cookie|backup-codes"
     r"|(^|[-_])(pin|otp)$",
     re.IGNORECASE,
 )
@@ -41,14 +42,22 @@ _NUMBER: Final = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?)?)|\+?\d(?:[ ()/-]{0,2}\d){6,}"
 )
 SHOWN_DIGITS: Final = 2
+SHORTEST_SECRET: Final = 5
+"""Characters of the shortest text that may be or hold one, `pin:1`: most fields say yes or no."""
 
 
 _MARKS: Final = ("nss_", "nsr_", "nsd_", "nsu_", "whsec_", "eyJ")
 
 
+@lru_cache(maxsize=1024)
+def _names_secret(name: str) -> bool:
+    """Return whether `SECRET_NAME` is in it; the same few hundred names come again and again."""
+    return SECRET_NAME.search(name) is not None
+
+
 def is_secret_name(name: str) -> bool:
     """Return whether a field of this name may hold a secret."""
-    return name == KEY or SECRET_NAME.search(name) is not None
+    return name == KEY or _names_secret(name)
 
 
 def looks_secret(text: str) -> bool:
@@ -87,7 +96,7 @@ def keep_asked(body: bytes, size: int) -> KeptBody:
     is_cut = len(body) < size
     if not is_cut:
         try:
-            return _keep_json(body, size)
+            return _keep_json(body, size, may_repeat=True)
         except msgspec.DecodeError:
             pass
     if _SUSPICIOUS.search(body.decode(errors="replace")):
@@ -104,7 +113,7 @@ def keep_answered(body: bytes, size: int, *, tells_secrets: bool) -> KeptBody:
         return KeptBody(body, size, "cut" if is_cut else "whole")
     if not is_cut:
         try:
-            return _keep_json(body, size)
+            return _keep_json(body, size, may_repeat=False)
         except msgspec.DecodeError:
             pass
     text = body.decode(errors="replace")
@@ -117,11 +126,12 @@ def _hide_member(found: re.Match[str]) -> str:
     return f'"{found[1]}":"{HIDDEN}"' if is_secret else found[0]
 
 
-def _keep_json(body: bytes, size: int) -> KeptBody:
+def _keep_json(body: bytes, size: int, *, may_repeat: bool) -> KeptBody:
+    """Return what is kept of JSON; `may_repeat` says whether others wrote it, and so a name may stand in it twice."""
     value = msgspec.json.decode(body)
     cleaner = _Cleaner()
     cleaned = cleaner.clean(value)
-    if cleaner.hid or (_SUSPICIOUS.search(body.decode(errors="replace")) and _repeats_a_name(body)):
+    if cleaner.hid or (may_repeat and _SUSPICIOUS.search(body.decode(errors="replace")) and _repeats_a_name(body)):
         return KeptBody(msgspec.json.encode(cleaned), size, "redacted")
     return KeptBody(body, size, "whole")
 
@@ -159,13 +169,15 @@ class _Cleaner:
     def _member(self, name: str, value: object, among: dict[str, object]) -> object:
         # An answer that refuses a secret may repeat it beside the name of its field.
         of = among.get("field") if name == "found" else None
-        is_secret = SECRET_NAME.search(name) or (name == KEY and isinstance(value, str))
+        is_secret = _names_secret(name) or (name == KEY and isinstance(value, str))
         if is_secret or (isinstance(of, str) and is_secret_name(of)):
             self.hid = True
             return None if value is None else HIDDEN
         return self.clean(value)
 
     def _text(self, text: str) -> str:
+        if len(text) < SHORTEST_SECRET:
+            return text
         header = _HEADER.fullmatch(text)
         if header is not None and SECRET_NAME.search(header[1]):
             self.hid = True
