@@ -1,25 +1,19 @@
-"""A directory of many users: how soon a new node has it, what it holds in memory, and how quickly it lists.
-
-`python -m ringbridge.bench.directory` measures a million; a number behind it, as many.
-"""
+"""A directory of many users: how soon a new node has it, what it holds in memory, and how quickly it lists."""
 
 from __future__ import annotations
 
 import asyncio
 import statistics
-import sys
-import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
 
 import httpx
 import msgspec
-import uvloop
 
 from ringbridge.adapters.nats_bus import BusSettings, NatsBus
 from ringbridge.adapters.nats_server import NatsServer, ServerSettings, config_text, find_program
-from ringbridge.bench.processes import Child, free_port, ringbridge, wait_for_port
+from ringbridge.bench.processes import Child, free_port, peak_of, ringbridge, wait_for_port
 from ringbridge.model.directory import Domain, User
 
 DOMAIN = "bench"
@@ -41,6 +35,8 @@ class DirectoryFigures(msgspec.Struct, frozen=True):
     """That the node used for it."""
     rss_bytes: int
     """Of the node, after the rebuild and the reads."""
+    peak_bytes: int
+    """The most that it ever was."""
     reads_ms: dict[str, float]
     slowest_ms: dict[str, float]
 
@@ -106,6 +102,7 @@ async def measure_directory(folder: Path, *, users: int) -> DirectoryFigures:
                 rebuilt_s=rebuilt_s,
                 cpu_s=cpu_s,
                 rss_bytes=node.usage().rss_bytes,
+                peak_bytes=peak_of(node.pid),
                 reads_ms={name: statistics.median(took) for name, took in times.items()},
                 slowest_ms={name: max(took) for name, took in times.items()},
             )
@@ -143,20 +140,3 @@ async def _timed(client: httpx.AsyncClient, path: str) -> list[float]:
         took.append(1000 * (time.perf_counter() - started))
         answer.raise_for_status()
     return took
-
-
-def main() -> None:
-    """Measure, and say what was seen."""
-    users = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    with tempfile.TemporaryDirectory(prefix="ringbridge-bench-") as folder:
-        result = uvloop.run(measure_directory(Path(folder), users=users))
-    say = sys.stdout.write
-    say(f"{users} users in one domain, written at {result.written_a_second:.0f} a second\n")
-    say(f"a new node has them after {result.rebuilt_s:.0f} s and {result.cpu_s:.0f} s of CPU\n")
-    say(f"it holds {result.rss_bytes / 2**20:.0f} MB of memory\n")
-    for name, took in result.reads_ms.items():
-        say(f"{name:18} {took:6.1f} ms, slowest {result.slowest_ms[name]:.1f} ms\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -49,6 +49,12 @@ def usage_of(pid: int) -> Usage:
     return Usage((int(fields[11]) + int(fields[12])) / TICKS, pages * os.sysconf("SC_PAGE_SIZE"))
 
 
+def peak_of(pid: int) -> int:
+    """Return the most resident memory that process `pid` ever had, in bytes (proc(5))."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
 def unpin(pid: int) -> None:
     """Let process `pid` with all its threads run on every core: a child inherits what its parent is held to."""
     for thread in Path(f"/proc/{pid}/task").iterdir():

@@ -24,12 +24,14 @@ class What(StrEnum):
     LATENCY = "latency"
     DIALPLAN = "dialplan"
     CDRS = "cdrs"
+    DIRECTORY = "directory"
     ALL = "all"
 
 
 def bench(  # noqa: PLR0913 - the options of one command
     what: Annotated[
-        What, typer.Argument(help="calls, held, posts, api, requests, latency, dialplan, cdrs, or all of them.")
+        What,
+        typer.Argument(help="calls, held, posts, api, requests, latency, dialplan, cdrs, directory, or all of them."),
     ] = What.ALL,
     *,
     rate: Annotated[float | None, typer.Option(help="Calls or requests a second.", min=1, max=20_000)] = None,
@@ -40,6 +42,7 @@ def bench(  # noqa: PLR0913 - the options of one command
     rows: Annotated[int, typer.Option(help="CDRs in the store, for `cdrs`; a busy year has ten million.", min=1000)] = (
         200_000
     ),
+    users: Annotated[int, typer.Option(help="Users of a domain, for `directory`.", min=1000, max=10_000_000)] = 100_000,
     store_url: Annotated[str | None, typer.Option(help="An empty PostgreSQL database, for `cdrs`.")] = None,
 ) -> None:
     """Measure calls a second, CPU and memory a call, and latencies; needs SIPp (apt-get install sip-tester).
@@ -68,6 +71,8 @@ def bench(  # noqa: PLR0913 - the options of one command
             uvloop.run(_dial_plans(where / "dialplan", rules, say))
         if what in (What.CDRS, What.ALL):
             uvloop.run(_cdrs(where / "cdrs", rows, store_url, say))
+        if what in (What.DIRECTORY, What.ALL):
+            uvloop.run(_directory(where / "directory", users, say))
 
 
 async def _calls(folder: Path, rate: float, seconds: float, hold_s: float, say: Callable[[str], None]) -> None:
@@ -155,3 +160,14 @@ async def _cdrs(folder: Path, rows: int, store_url: str | None, say: Callable[[s
         }
         say(f"         {name:26}" + "".join(f"{cells.get(place, ''):>13}" for place in PLACES))
     say(f"         CSV: {result.csv_rows_per_s:.0f} CDRs a second")
+
+
+async def _directory(folder: Path, users: int, say: Callable[[str], None]) -> None:
+    from ringbridge.bench.directory import measure_directory
+
+    result = await measure_directory(folder, users=users)
+    say(f"directory {result.users} users in one domain, put on the bus at {result.written_a_second:.0f} a second")
+    say(f"         a new node has them after {result.rebuilt_s:.0f} s and {result.cpu_s:.0f} s of CPU")
+    say(f"         its memory: {result.rss_bytes / 2**20:.0f} MB, {result.peak_bytes / 2**20:.0f} MB at the most")
+    for name, took in result.reads_ms.items():
+        say(f"         {name:18} {took:6.1f} ms, slowest {result.slowest_ms[name]:.1f} ms")
