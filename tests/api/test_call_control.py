@@ -13,7 +13,7 @@ from ringbridge.adapters.memory_engine import MemoryEngine
 from ringbridge.adapters.memory_phones import RINGS, MemoryPhones, Script
 from ringbridge.calls.owner import Owner
 from ringbridge.model.call import CallState
-from ringbridge.model.directory import Location
+from ringbridge.model.directory import Connection, DialRule, Location
 from ringbridge.model.events import CallClaimed
 from ringbridge.model.ids import CallId, DomainName, NodeId
 from tests.api.logins import settle
@@ -280,6 +280,37 @@ async def test_a_transfer_to_nowhere_is_refused_and_the_call_goes_on(
         answer = await client.patch(f"{ONE}/transfer", json={"call-term-user": target})
         assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, code)
     assert len(phones.busy()) == 2
+
+
+async def test_a_transfer_that_a_connection_has_no_place_for_rings_nobody_and_changes_nothing(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones
+) -> None:
+    world.put(
+        Connection("demo", "trunk", connection_address="gw.example", limits_max_active_calls_total=1),
+        DialRule(
+            "demo", "demo", "out", "sip:45*@*", dial_rule_application="to-connection", dial_rule_parameter="trunk"
+        ),
+    )
+    await connected(world, client)
+    assert (await client.post(CALLS, json=order("click-2", call_term_user="4531234567"))).status_code == 202
+    await in_state(world, CallState.CONNECTED, "click-2")
+    before = (await client.get(ONE)).json()
+    answer = await client.patch(f"{ONE}/transfer", json={"call-term-user": "4531234568"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+    (error,) = answer.json()["errors"]
+    assert (error["field"], error["code"]) == ("call-term-user", "too-many-active-calls")
+    assert error["message"] == "connection trunk has 1 active calls, and may have 1"
+    assert len(phones.busy()) == 4
+    after = (await client.get(ONE)).json()
+    assert [after[name] for name in ("call-state", "call-order", "call-legs")] == [
+        before[name] for name in ("call-state", "call-order", "call-legs")
+    ]
+    assert (await client.delete(f"{CALLS}/click-2")).status_code == 202
+    await in_state(world, CallState.ENDED, "click-2")
+    assert (await client.patch(f"{ONE}/transfer", json={"call-term-user": "4531234568"})).status_code == 202
+    assert (await ordered(client))["call-order"]["release-cause"] is None
+    answer = await client.post(CALLS, json=order("click-3", call_term_user="4531234567"))
+    assert answer.status_code == 429, "the leg of the transfer has the place now"
 
 
 async def test_a_busy_target_is_told_of_and_the_call_goes_on(

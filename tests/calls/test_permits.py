@@ -77,11 +77,12 @@ async def test_whom_a_user_may_not_call_they_may_not_transfer_to() -> None:
     event = requested()
     remaining = Leg(T1, event.plan.termination[0], "sip-1", b"", START)
     with pytest.raises(CallError) as refused:
-        await tenant.placer.plan_transfer(requested_call(event), "1001", "4531234567", remaining)
+        async with tenant.placer.planned_transfer(requested_call(event), "1001", "4531234567", remaining):
+            raise AssertionError("it may not be ordered")
     assert (refused.value.refusal, refused.value.code) == (Refusal.FORBIDDEN, "dial-policy")
     put_user(tenant)
-    plan = await tenant.placer.plan_transfer(requested_call(event), "1001", "4531234567", remaining)
-    assert plan.dialled == "4531234567"
+    async with tenant.placer.planned_transfer(requested_call(event), "1001", "4531234567", remaining) as plan:
+        assert plan.dialled == "4531234567"
 
 
 async def test_verified_numbers_may_be_shown() -> None:

@@ -18,6 +18,10 @@ def claim(*, active: int | None = None, per_minute: int | None = None, slots: in
     return Claim(("user", "demo", "1001"), "user 1001", active, per_minute, slots)
 
 
+def slot(at: float = NOW, *, count: int = 1, transfer: int = 0) -> Slot:
+    return Slot(C1, S1, at, count, transfer)
+
+
 def held(*sessions: str) -> Held:
     return Held(tuple(Slot(CallId(f"call-{one}"), SessionId(one), NOW) for one in sessions))
 
@@ -33,7 +37,7 @@ def test_a_call_may_need_two_slots() -> None:
     fault = fault_of(claim(active=2, slots=2), held("s1"), NOW)
     assert fault is not None
     assert (fault.code, fault.found) == ("too-many-active-calls", "1")
-    assert Held().with_call(claim(active=4, slots=2), C1, S1, NOW).active == 2
+    assert Held().with_slot(claim(active=4, slots=2), slot(count=2)).active == 2
 
 
 def test_a_minute_has_sixty_seconds_wherever_it_begins() -> None:
@@ -41,23 +45,38 @@ def test_a_minute_has_sixty_seconds_wherever_it_begins() -> None:
     kept = Held()
     for at in (NOW, NOW + 30):
         assert fault_of(limit, kept, at) is None
-        kept = kept.with_call(limit, C1, S1, at)
+        kept = kept.with_slot(limit, slot(at))
     for at in (NOW + 31, NOW + 59.4):
         fault = fault_of(limit, kept, at)
         assert fault is not None
         assert fault.code == "too-many-calls-a-minute"
         assert at + retry_after_s(limit, kept, at) >= NOW + 60
     assert fault_of(limit, kept, NOW + 60) is None
-    assert len(kept.with_call(limit, C1, S1, NOW + 200).seconds) == 1
+    assert len(kept.with_slot(limit, slot(NOW + 200)).seconds) == 1
 
 
 def test_only_what_is_limited_is_kept() -> None:
-    assert Held().with_call(claim(active=1), C1, S1, NOW) == Held((Slot(C1, S1, NOW),))
-    assert Held().with_call(claim(per_minute=1), C1, S1, NOW) == Held((), ((1_000_000, 1),))
-    both = Held().with_call(claim(active=1, per_minute=1), C1, S1, NOW)
+    assert Held().with_slot(claim(active=1), slot()) == Held((slot(),))
+    assert Held().with_slot(claim(per_minute=1), slot()) == Held((), ((1_000_000, 1),))
+    both = Held().with_slot(claim(active=1, per_minute=1), slot())
     assert both.holds(C1)
-    assert both.without(frozenset({S1})) == Held((), ((1_000_000, 1),))
+    assert both.without(S1, 0) == Held((), ((1_000_000, 1),))
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(both), type=Held) == both
+
+
+def test_a_call_keeps_what_it_needs_and_what_it_took_first_goes_first() -> None:
+    other = Slot(CallId("c2"), SessionId("s2"), NOW)
+    full = Held((slot(count=2), other, slot(NOW + 9, transfer=1)), ((1_000_000, 1),))
+    assert full.cut({S1: 3, SessionId("s2"): 1}) == full
+    assert full.cut({S1: 2, SessionId("s2"): 1}).slots == (slot(), other, slot(NOW + 9, transfer=1))
+    assert full.cut({S1: 1}) == Held((slot(NOW + 9, transfer=1),), ((1_000_000, 1),))
+    assert full.without(S1, 1).slots == (slot(count=2), other)
+    assert full.of_calls() == {S1: [slot(count=2), slot(NOW + 9, transfer=1)], SessionId("s2"): [other]}
+
+
+def test_a_slot_of_an_earlier_version_is_of_no_transfer() -> None:
+    earlier = msgspec.msgpack.encode([[["c1", "s1", NOW, 2]], []])
+    assert msgspec.msgpack.decode(earlier, type=Held) == Held((slot(count=2),))
 
 
 def test_what_has_no_limit_claims_nothing() -> None:

@@ -50,7 +50,8 @@ TRANSFER = (
     "it takes the place of the one that transfers, whose leg is released. If nobody answers, the call goes on as it "
     "was, on hold too if it was; it ends only if the one that transfers has hung up meanwhile. The new party is shown "
     "who remains; on a line outside, where that may not be shown, the user's own caller ID. Where a phone behind NAT "
-    "transfers or is transferred to, whoever remains gets a new offer (another port of the relay)."
+    "transfers or is transferred to, whoever remains gets a new offer (another port of the relay). Where a "
+    "limit on calls is reached by the new party, a connection's as well, the order is refused with 429."
 )
 ANSWER = (
     "Always 409: Ringbridge calls both parties, so a call is answered at its phone (`answered-at-phone`), or by the "
@@ -109,7 +110,7 @@ class ControlHandlers:
                 second = await self._second_call(request, call, body.second_call)
                 await self._control.join(call, name, user=request.user, second=second, by=by)
             case "transfer":
-                plan = partial(self._parts.placer.plan_transfer, call, request.user, body.term_user)
+                plan = partial(self._parts.placer.planned_transfer, call, request.user, body.term_user)
                 await self._control.transfer(call, name, user=request.user, plan=plan, by=by)
             case "reject":
                 await self._control.reject(call, by=by)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import TypeAlias
 
@@ -39,8 +40,8 @@ ATTEMPTS = 4
 OFFER_TIMEOUT_S = 45.0
 """How long a party that is up may take to say to the offer that joins it: SIP gives up before."""
 
-TransferPlanner: TypeAlias = Callable[[Leg], Awaitable[TransferPlan]]
-"""Says who takes the place of whoever transfers a call, for the leg that remains."""
+TransferPlanner: TypeAlias = Callable[[Leg], AbstractAsyncContextManager[TransferPlan]]
+"""Says who takes the place of whoever transfers a call, for the leg that remains; the transfer is ordered inside."""
 
 
 class Control:
@@ -119,7 +120,8 @@ class Control:
         if now is None or now.is_over:
             raise conflict("call-ended", "the call is over")
         asker, other = check_up(now, asking_leg(now, name, user))
-        await self._order(now, TransferWish(asker.leg_id, await plan(other), by))
+        async with plan(other) as planned:
+            await self._order(now, TransferWish(asker.leg_id, planned, by))
 
     async def join(self, call: Call, name: str, *, user: str, second: Call, by: str) -> None:
         """Attended transfer: join the other party of `call` with the other party of `second`, the user's both.
@@ -137,11 +139,7 @@ class Control:
         except CallError as refused:
             message = f"the call of call-destination-session-id: {refused.message}"
             raise CallError(refused.refusal, f"destination-{refused.code}", message) from refused
-
-        async def plan(_: Leg) -> TransferPlan:
-            return _joining(there, far)
-
-        await self.transfer(call, name, user=user, plan=plan, by=by)
+        await self.transfer(call, name, user=user, plan=lambda _: nullcontext(_joining(there, far)), by=by)
 
     async def _up_to_date(self, call: Call) -> Call | None:
         """Return a call as it is once both are connected: a local copy that shows that is as good as the bus."""

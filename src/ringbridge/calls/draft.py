@@ -22,7 +22,7 @@ from ringbridge.model.dial_times import zone_of
 from ringbridge.model.directory import Connection, Domain, User
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
 from ringbridge.model.events import CallerId, CallPlan, CallRequest, Person, TransferPlan
-from ringbridge.model.limits import Claim, claims_of
+from ringbridge.model.limits import Claim, claims_of, claims_of_transfer
 from ringbridge.model.numbers import plain_number, same_number
 from ringbridge.model.rates import Rates
 
@@ -83,6 +83,13 @@ class Draft(msgspec.Struct, frozen=True):
     plan: CallPlan | None = None
 
 
+class TransferDraft(msgspec.Struct, frozen=True):
+    """A transfer that may be ordered; `claims` are the limits that its target counts against."""
+
+    plan: TransferPlan
+    claims: tuple[Claim, ...]
+
+
 class Drafts:
     """Works calls out, by the local copy of the directory alone."""
 
@@ -128,7 +135,7 @@ class Drafts:
         )
         if not isinstance(orig, Found) or not isinstance(term, Found):
             return draft
-        draft = msgspec.structs.replace(draft, claims=_claims(domain, user, orig, term))
+        draft = msgspec.structs.replace(draft, claims=_claims(domain, user, (ORIGINATION, orig), (TERMINATION, term)))
         return draft if faults else msgspec.structs.replace(draft, plan=self._plan(request, draft, orig, term))
 
     def _plan(self, request: CallRequest, draft: Draft, orig: Found, term: Found) -> CallPlan:
@@ -158,7 +165,7 @@ class Drafts:
         faults = [fault for fault in found if fault is not None]
         return faults + await self._spending.faults(domain, user, outside, zone_of((domain.time_zone,)))
 
-    async def transfer(self, call: Call, name: str, to: str, remaining: Leg) -> TransferPlan:
+    async def transfer(self, call: Call, name: str, to: str, remaining: Leg) -> TransferDraft:
         """Return who takes the place of the user `name`, who transfers `call` to `to`; `remaining` stays in it.
 
         Whom they may not call they may not transfer to either.
@@ -176,7 +183,7 @@ class Drafts:
         if faults := await self._faults_of_policy(domain, user, ((TERMINATION, term),)):
             raise refusal_of(faults)
         shown = await self._caller_id_of(remaining, domain, user, outside=term.leaves_domain)
-        return TransferPlan(
+        plan = TransferPlan(
             targets=term.targets,
             caller_id=_as_shown(shown, term),
             dialled=term.dialled,
@@ -184,6 +191,7 @@ class Drafts:
             match_uri=term.pattern,
             person=_person(term.user),
         )
+        return TransferDraft(plan, _claims(domain, user, (TERMINATION, term), is_transfer=True))
 
     # --- caller IDs ---------------------------------------------------------------------------------------------------
 
@@ -269,14 +277,14 @@ def refusal_of(faults: Sequence[Fault]) -> CallError:
     return invalid(faults)
 
 
-def _claims(domain: Domain, user: User, orig: Found, term: Found) -> tuple[Claim, ...]:
-    """Return the limits that a call counts against; none for a call for help."""
-    sides = ((ORIGINATION, orig), (TERMINATION, term))
+def _claims(domain: Domain, user: User, *sides: tuple[str, Found], is_transfer: bool = False) -> tuple[Claim, ...]:
+    """Return the limits that a call to these sides counts against, or a transfer; none for a call for help."""
     outside = [(field, side, side.connection) for field, side in sides if side.connection is not None]
     if any(is_emergency(side.dialled, domain) for _, side, _ in outside):
         return ()
     connections: tuple[tuple[str, Connection], ...] = tuple((field, connection) for field, _, connection in outside)
-    return claims_of(domain, user, connections, is_offnet=bool(outside))
+    claims = claims_of_transfer if is_transfer else claims_of
+    return claims(domain, user, connections, is_offnet=bool(outside))
 
 
 def _not_yours(orig: Found, user: User, domain: Domain, principal: Principal) -> Fault | None:

@@ -4,6 +4,9 @@ A slot is not given back when its call ends. Whoever finds a subject full looks 
 the local copy, and takes what is free: so no node has to live for a slot to come free. A slot whose call nobody knows
 is kept for `GRACE_S`, while its call may be on its way, and then settled by the bus itself. A subject without a limit
 costs nothing; one with a limit costs a write to the bus for each call, as what was last written is remembered.
+
+Of a connection legs have slots: what a call has beyond its legs that are not over is free. A transfer takes the slot of
+its target before it is ordered; until the copy shows the order, that too is kept for `GRACE_S`.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from ringbridge.calls.ports import Bus, Clock, Store
 from ringbridge.model.call import Call, fold
 from ringbridge.model.errors import BusUnavailable, CallError, Conflict, Fault, Refusal
 from ringbridge.model.ids import CallId, DomainName, SessionId
-from ringbridge.model.limits import Claim, Held, Slot, SubjectKey, fault_of, retry_after_s
+from ringbridge.model.limits import Claim, Held, Slot, SubjectKey, fault_of, retry_after_s, slots_needed
 
 log = structlog.get_logger()
 
@@ -78,9 +81,9 @@ class Limits:
         self._turns: dict[SubjectKey, tuple[asyncio.Lock, int]] = {}
 
     async def take(
-        self, claims: Sequence[Claim], *, domain: DomainName, call_id: CallId, session_id: SessionId
-    ) -> None:
-        """Take the slots of a call, all of them or none.
+        self, claims: Sequence[Claim], *, domain: DomainName, call_id: CallId, session_id: SessionId, transfer: int = 0
+    ) -> list[Claim]:
+        """Take the slots of a call, or of its transfer of that number, all of them or none; return the new ones.
 
         Raises:
             CallError: 429 that names every limit that is reached; or the bus cannot store it.
@@ -90,60 +93,80 @@ class Limits:
         wait_s = 0
         try:
             for claim in claims:
+                slot = Slot(call_id, session_id, self._clock.now(), claim.slots, transfer)
                 async with self._turn(claim.subject):
-                    refused = await self._take_one(claim, domain, call_id, session_id)
-                if refused is None:
-                    taken.append(claim)
-                else:
+                    refused = await self._take_one(claim, domain, slot, taken)
+                if refused is not None:
                     faults.append(refused[0])
                     wait_s = max(wait_s, refused[1])
         except BaseException:
-            await self.give_back(taken, session_id)
+            await self.give_back(taken, session_id, transfer=transfer)
             raise
         if faults:
-            await self.give_back(taken, session_id)
+            await self.give_back(taken, session_id, transfer=transfer)
             raise CallError(Refusal.TOO_MANY, faults[0].code, faults[0].message, faults=faults, retry_after_s=wait_s)
+        return taken
+
+    @asynccontextmanager
+    async def taken_for_transfer(self, claims: Sequence[Claim], call: Call) -> AsyncIterator[None]:
+        """Take the slots of a transfer of `call` that is ordered inside; when the order is refused, give them back.
+
+        Where nobody can say whether it was, they come free by themselves.
+
+        Raises:
+            CallError: as `take`.
+        """
+        number = call.transfers + 1
+        taken = await self.take(
+            claims, domain=call.domain, call_id=call.call_id, session_id=call.session_id, transfer=number
+        )
+        try:
+            yield
+        except CallError as refused:
+            if refused.refusal is not Refusal.UNAVAILABLE:
+                await self.give_back(taken, call.session_id, transfer=number)
+            raise
 
     async def look(self, claims: Sequence[Claim], *, domain: DomainName) -> list[Fault]:
         """Return which limits are reached now, and take nothing."""
         faults = []
         for claim in claims:
             known = await self._read(claim.subject)
-            held = await self._without_dead(domain, known.held)
+            held = await self._without_dead(domain, claim.subject, known.held)
             if (fault := fault_of(claim, held, self._clock.now())) is not None:
                 faults.append(fault)
         return faults
 
-    async def give_back(self, claims: Sequence[Claim], session_id: SessionId) -> None:
-        """Give the slots of a call back that was not placed. What cannot be given back now comes free by itself."""
+    async def give_back(self, claims: Sequence[Claim], session_id: SessionId, *, transfer: int = 0) -> None:
+        """Give the slots of a call or transfer back that came to nothing; what cannot be given back comes free too."""
         for claim in claims:
             if claim.active is None:
                 continue
             try:
                 async with self._turn(claim.subject):
-                    await self._give_back_one(claim.subject, session_id)
+                    await self._give_back_one(claim.subject, session_id, transfer)
             except (BusUnavailable, CallError):
                 log.warning("slot_left_behind", subject=claim.subject)
 
-    async def _give_back_one(self, subject: SubjectKey, session_id: SessionId) -> None:
+    async def _give_back_one(self, subject: SubjectKey, session_id: SessionId, transfer: int) -> None:
         for _ in range(ATTEMPTS):
             known = await self._last(subject)
-            held = known.held.without(frozenset({session_id}))
+            held = known.held.without(session_id, transfer)
             if held == known.held or await self._write(subject, held, known.revision):
                 return
 
     async def _take_one(
-        self, claim: Claim, domain: DomainName, call_id: CallId, session_id: SessionId
+        self, claim: Claim, domain: DomainName, slot: Slot, taken: list[Claim]
     ) -> tuple[Fault, int] | None:
-        """Take one subject's slots; return the limit that is reached, and when to try again."""
+        """Take one subject's slots, and say so in `taken`; return the limit that is reached, and when to try again."""
         for _ in range(ATTEMPTS):
             known = await self._last(claim.subject)
             now = self._clock.now()
-            if known.held.holds(call_id):
-                return None  # the same request, twice at once: only one of them will be stored
+            if claim.once_a_call and known.held.holds(slot.call_id):
+                return None  # also the same request, twice at once: only one of them will be stored
             held = known.held
             if fault_of(claim, held, now) or held.active >= 2 * self._alive.get(claim.subject, 0) + ROOM:
-                held = await self._without_dead(domain, held)
+                held = await self._without_dead(domain, claim.subject, held)
                 self._alive[claim.subject] = held.active
             fault = fault_of(claim, held, now)
             if fault is not None and not known.is_fresh:
@@ -151,7 +174,8 @@ class Limits:
                 continue
             if fault is not None:
                 return fault, retry_after_s(claim, held, now)
-            if await self._write(claim.subject, held.with_call(claim, call_id, session_id, now), known.revision):
+            if await self._write(claim.subject, held.with_slot(claim, slot), known.revision):
+                taken.append(claim)
                 return None
         message = f"too many calls of {claim.named} are being placed at once; try again"
         raise CallError(Refusal.UNAVAILABLE, "limits-contended", message, retry_after_s=1)
@@ -204,23 +228,28 @@ class Limits:
             else:
                 self._turns[subject] = (lock, users - 1)
 
-    # --- slots whose calls are over -----------------------------------------------------------------------------------
+    # --- slots that are free ------------------------------------------------------------------------------------------
 
-    async def _without_dead(self, domain: DomainName, held: Held) -> Held:
-        dead = [slot.session_id for slot in held.slots if not await self._is_alive(domain, slot)]
-        return held.without(frozenset(dead)) if dead else held
+    async def _without_dead(self, domain: DomainName, subject: SubjectKey, held: Held) -> Held:
+        needed = {
+            session_id: await self._needed(domain, subject, slots) for session_id, slots in held.of_calls().items()
+        }
+        return held.cut(needed)
 
-    async def _is_alive(self, domain: DomainName, slot: Slot) -> bool:
-        now = self._clock.now()
-        if slot.at + self._longest_call_s < now:
-            return False
-        call = await self._store.stored_call(domain, slot.call_id)
-        if call is not None and call.session_id == slot.session_id:
-            return not call.is_over
-        if now < slot.at + GRACE_S:
-            return True
-        call = await self._on_bus(domain, slot.call_id)
-        return call is not None and call.session_id == slot.session_id and not call.is_over
+    async def _needed(self, domain: DomainName, subject: SubjectKey, slots: Sequence[Slot]) -> int:
+        """Return how many of one call's slots are not free."""
+        now, newest = self._clock.now(), slots[-1]
+        if newest.at + self._longest_call_s < now:
+            return 0
+        call = await self._store.stored_call(domain, newest.call_id)
+        if call is None or call.session_id != newest.session_id:
+            if now < newest.at + GRACE_S:
+                return sum(slot.count for slot in slots)
+            call = await self._on_bus(domain, newest.call_id)
+        if call is None or call.session_id != newest.session_id or call.is_over:
+            return 0
+        on_their_way = [one.count for one in slots if one.transfer > call.transfers and now < one.at + GRACE_S]
+        return slots_needed(call, subject) + sum(on_their_way)
 
     async def _on_bus(self, domain: DomainName, call_id: CallId) -> Call | None:
         call: Call | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -83,13 +84,18 @@ class Placer:
             against += self._reasons_of(known, request)
         return msgspec.structs.replace(draft, faults=tuple(against))
 
-    async def plan_transfer(self, call: Call, user: str, to: str, remaining: Leg) -> TransferPlan:
-        """Return who takes the place of `user`, who transfers `call` to the party `to`; `remaining` stays in it.
+    @asynccontextmanager
+    async def planned_transfer(self, call: Call, user: str, to: str, remaining: Leg) -> AsyncIterator[TransferPlan]:
+        """Give who takes the place of `user`, who transfers `call` to the party `to`; `remaining` stays in it.
+
+        The transfer is ordered inside: places under limits are taken for it, and given back if it is refused.
 
         Raises:
             CallError: refused, nothing is stored.
         """
-        return await self._drafts.transfer(call, user, to, remaining)
+        draft = await self._drafts.transfer(call, user, to, remaining)
+        async with self._limits.taken_for_transfer(draft.claims, call):
+            yield draft.plan
 
     def _reasons_of(self, known: Call, request: CallRequest) -> list[Fault]:
         """Return what a call of the same id has against another one."""

@@ -7,17 +7,23 @@ with its own slot in it, compared and set, so that two nodes never take the last
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
 
+from ringbridge.model.call import Call, Leg, LegState, Side
 from ringbridge.model.directory import Connection, Domain, User
 from ringbridge.model.errors import Fault
+from ringbridge.model.events import Target
 from ringbridge.model.ids import CallId, SessionId
 
 MINUTE_S: Final = 60
 NO_LIMIT: Final = (None, 0)
 """Values of a limit that set none."""
+
+USER, DOMAIN, OFFNET, CONNECTION = "user", "domain", "offnet", "connection"
+"""What a subject's key begins with. Of a connection legs have slots, of the others calls."""
 
 SubjectKey = tuple[str, ...]
 
@@ -34,15 +40,19 @@ class Claim(msgspec.Struct, frozen=True):
     """How many of its slots the call takes: both legs may go through one connection."""
     field: str = ""
     """The request's field that a refusal names."""
+    once_a_call: bool = True
+    """A call that has a slot of it already needs no other."""
 
 
 class Slot(msgspec.Struct, frozen=True, array_like=True):
-    """A call that counts. `at` is when it was placed, epoch seconds."""
+    """A call that counts, or the target of its transfer. `at` is when it was taken, epoch seconds."""
 
     call_id: CallId
     session_id: SessionId
     at: float
     count: int = 1
+    transfer: int = 0
+    """Which transfer of the call it is for; 0: for the call as it was requested."""
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True):
@@ -62,15 +72,35 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
     def holds(self, call_id: CallId) -> bool:
         return any(slot.call_id == call_id for slot in self.slots)
 
-    def without(self, gone: frozenset[SessionId]) -> Held:
-        """Return this without the slots of these calls."""
-        return msgspec.structs.replace(self, slots=tuple(one for one in self.slots if one.session_id not in gone))
+    def without(self, session_id: SessionId, transfer: int) -> Held:
+        """Return this without the slot of a call, or of one of its transfers."""
+        gone = (session_id, transfer)
+        return msgspec.structs.replace(
+            self, slots=tuple(one for one in self.slots if (one.session_id, one.transfer) != gone)
+        )
 
-    def with_call(self, claim: Claim, call_id: CallId, session_id: SessionId, now: float) -> Held:
-        """Return this with one call more."""
-        slots, seconds = self.slots, dict(self.seconds)
+    def of_calls(self) -> dict[SessionId, list[Slot]]:
+        """Return the slots of each call, oldest first."""
+        found: dict[SessionId, list[Slot]] = {}
+        for slot in self.slots:
+            found.setdefault(slot.session_id, []).append(slot)
+        return found
+
+    def cut(self, needed: Mapping[SessionId, int]) -> Held:
+        """Return this with no more for each call than it needs; what it took first goes first."""
+        left, slots = dict(needed), []
+        for slot in reversed(self.slots):
+            count = min(slot.count, left.get(slot.session_id, 0))
+            left[slot.session_id] = left.get(slot.session_id, 0) - count
+            if count:
+                slots.append(msgspec.structs.replace(slot, count=count))
+        return msgspec.structs.replace(self, slots=tuple(reversed(slots)))
+
+    def with_slot(self, claim: Claim, slot: Slot) -> Held:
+        """Return this with one call more, or one more of its legs."""
+        slots, seconds, now = self.slots, dict(self.seconds), slot.at
         if claim.active is not None:
-            slots = (*slots, Slot(call_id, session_id, now, claim.slots))
+            slots = (*slots, slot)
         if claim.per_minute is not None:
             second = int(now)
             seconds = {one: count for one, count in seconds.items() if one > now - MINUTE_S}
@@ -116,13 +146,13 @@ def claims_of(
     """
     found = [
         Claim(
-            ("user", domain.domain, user.user),
+            (USER, domain.domain, user.user),
             f"user {user.user}",
             active=_limit(user.limits_max_active_calls_total),
             per_minute=_limit(user.limits_max_calls_per_minute),
         ),
         Claim(
-            ("domain", domain.domain),
+            (DOMAIN, domain.domain),
             f"domain {domain.domain}",
             active=_limit(domain.limits_max_active_calls_total),
             per_minute=_limit(domain.limits_max_calls_per_minute),
@@ -130,14 +160,14 @@ def claims_of(
     ]
     if is_offnet:
         named = f"domain {domain.domain}, to numbers outside,"
-        found.append(Claim(("offnet", domain.domain), named, active=_limit(domain.limits_max_active_calls_offnet)))
+        found.append(Claim((OFFNET, domain.domain), named, active=_limit(domain.limits_max_active_calls_offnet)))
     for place, (field, connection) in enumerate(connections):
         name = connection.connection_orig_match_pattern
         if name in [one.connection_orig_match_pattern for _, one in connections[:place]]:
             continue
         found.append(
             Claim(
-                ("connection", connection.domain, name),
+                (CONNECTION, connection.domain, name),
                 f"connection {name}",
                 active=_least(connection.limits_max_active_calls_total, connection.limits_max_active_calls_term),
                 per_minute=_limit(connection.limits_max_calls_per_minute),
@@ -146,3 +176,56 @@ def claims_of(
             )
         )
     return tuple(one for one in found if one.active is not None or one.per_minute is not None)
+
+
+def claims_of_transfer(
+    domain: Domain, user: User, connections: tuple[tuple[str, Connection], ...], *, is_offnet: bool
+) -> tuple[Claim, ...]:
+    """Return what the target of a transfer by `user` needs beside what its call has.
+
+    The call goes on: it is one of its user and its domain already, so these only count who is called in a minute.
+    """
+    claims = [
+        msgspec.structs.replace(
+            claim,
+            active=None if claim.subject[0] in (USER, DOMAIN) else claim.active,
+            once_a_call=claim.subject[0] == OFFNET,
+        )
+        for claim in claims_of(domain, user, connections, is_offnet=is_offnet)
+    ]
+    return tuple(one for one in claims if one.active is not None or one.per_minute is not None)
+
+
+def slots_needed(call: Call, subject: SubjectKey) -> int:
+    """Return how many slots of `subject` a call needs that has some: of a connection, for its legs that are not over.
+
+    Legs that are still to be dialled count, those of the plan and those of a transfer that was ordered.
+    """
+    if call.is_over:
+        return 0
+    return _legs_through(call, subject[-1]) if subject[0] == CONNECTION else 1
+
+
+def _legs_through(call: Call, connection: str) -> int:
+    parties: dict[tuple[int, Side], list[Leg]] = {}
+    for leg in call.legs:
+        parties.setdefault((leg.transfer, leg.side), []).append(leg)
+    dialled = sum(
+        _is_through((leg.target for leg in legs if leg.state is not LegState.RELEASED), connection)
+        for legs in parties.values()
+    )
+    planned = {
+        side: targets
+        for side, targets in (
+            (Side.ORIGINATION, call.plan.origination if call.plan else ()),
+            (Side.TERMINATION, call.plan.termination if call.plan else ()),
+        )
+        if (0, side) not in parties
+    }
+    ordered = call.order.plan if call.order and not call.of_transfer(call.order.transfer) else None
+    targets = [*planned.values(), *([ordered.targets] if ordered else [])]
+    return dialled + sum(_is_through(one, connection) for one in targets)
+
+
+def _is_through(targets: Iterable[Target], connection: str) -> bool:
+    return any(target.connection == connection for target in targets)
