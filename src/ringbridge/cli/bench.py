@@ -169,5 +169,5 @@ async def _directory(folder: Path, users: int, say: Callable[[str], None]) -> No
     say(f"directory {result.users} users in one domain, put on the bus at {result.written_a_second:.0f} a second")
     say(f"         a new node has them after {result.rebuilt_s:.0f} s and {result.cpu_s:.0f} s of CPU")
     say(f"         its memory: {result.rss_bytes / 2**20:.0f} MB, {result.peak_bytes / 2**20:.0f} MB at the most")
-    for name, took in result.reads_ms.items():
-        say(f"         {name:18} {took:6.1f} ms, slowest {result.slowest_ms[name]:.1f} ms")
+    for name, read in result.reads.items():
+        say(f"         {name:18} {read.p50_ms:6.1f} ms, slowest {read.max_ms:.1f} ms, {read.cpu_ms:.1f} ms of CPU")
