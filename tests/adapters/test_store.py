@@ -270,6 +270,19 @@ async def test_locations_come_best_first_and_run_out(store: ReplicaStore, clock:
     assert [one.contact for one in await store.locations(DOMAIN, "1001")] == ["sip:old@a", "sip:last@a"]
 
 
+async def test_all_locations_are_those_that_have_not_run_out(store: ReplicaStore, clock: TestClock) -> None:
+    other = Location("other.example", "1001", "sip:there@a", expires_at=1_000_060.0)
+    changes = [
+        located("1001", "sip:here@a"),
+        located("1002", "sip:soon@a", expires_at=1_000_010.0),
+        LocationChange(other.domain, other.device, contact_digest(other.contact), other),
+    ]
+    await store.apply(StoreBatch(locations=changes))
+    clock.at += 10
+    assert [one.contact for one in await store.all_locations(DOMAIN)] == ["sip:here@a"]
+    assert {one.contact for one in await store.all_locations(None)} == {"sip:here@a", "sip:there@a"}
+
+
 async def test_a_dial_plan_follows_its_rules(store: ReplicaStore) -> None:
     call = Dialling(f"sip:4531@{DOMAIN}", f"sip:1001@{DOMAIN}", "call", datetime(2026, 11, 25, tzinfo=UTC))
 

@@ -24,6 +24,25 @@ def test_models_that_are_delivered(tenant: Tenant, model: str) -> None:
     assert faults_of("Subscription", subscribed(tenant, model=model)) == []
 
 
+def test_presence_is_delivered(phones: Tenant) -> None:
+    """“`model` (`call`, `call_origid`, `cdr`, `presence`; …)”, “retried …”: an attempt for each user of a call"""
+    with socket.create_server(("127.0.0.1", 0)) as receiver:  # refused, as all of this machine: so there are attempts
+        port = receiver.getsockname()[1]
+        one = subscribed(phones, model="presence", post_url=f"http://127.0.0.1:{port}/presence")
+        assert one["status"] == "active"
+        call = phones.place()
+        phones.in_state(call, "connected")
+        at = f"{phones.path}/subscriptions/{one['id']}"
+
+        def told() -> set[str]:
+            found = answered(phones.api.get(f"{at}/deliveries"), 200)
+            return {event for each in found if each["call-id"] == call for event in each["event-ids"]}
+
+        until(lambda: len(told()) >= 2, what="a change of both users was to be told")
+        phones.end(call)
+    answered(phones.api.delete(at), 202)
+
+
 @pytest.mark.parametrize("model", ["message", "agent", "auditlog"])
 def test_other_models_are_stored_as_pending(tenant: Tenant, model: str) -> None:
     """“the others of the schema are stored as `pending`”"""

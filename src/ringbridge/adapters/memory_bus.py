@@ -15,6 +15,7 @@ from enum import Enum
 
 import msgspec
 
+from ringbridge.adapters.memory_presence import MemoryPresence
 from ringbridge.adapters.nats_bus_subjects import (
     CALL_STREAMS,
     Stream,
@@ -184,6 +185,7 @@ class MemoryBus:
 
     def __init__(self, hub: MemoryHub | None = None) -> None:
         self.hub = hub or MemoryHub()
+        self.presence = MemoryPresence(lambda: self.hub)
 
     @property
     def is_up(self) -> bool:
@@ -212,6 +214,9 @@ class MemoryBus:
         if not self.hub.is_up:
             raise BusUnavailable
         return tuple(position(stream, len(self.hub.streams[stream].entries)) for stream in CALL_STREAMS)
+
+    async def presence_position(self) -> int:
+        return await self.presence.position()
 
     async def read_call(self, domain: DomainName, call_id: CallId) -> list[StoredCallMessage]:
         await asyncio.sleep(0)

@@ -145,6 +145,10 @@ class MemoryStore:
         ]
         return sorted(found, key=lambda one: (-one.q, -one.registered_at, one.contact))
 
+    async def all_locations(self, domain: str | None) -> list[Location]:
+        now = self._clock.now()
+        return [one for one in self._locations.values() if one.expires_at > now and domain in (None, one.domain)]
+
     async def phone_number(self, domain: str, number: str) -> PhoneNumber | None:
         found = self._one("phonenumber", (domain, number))
         return found if isinstance(found, PhoneNumber) else None

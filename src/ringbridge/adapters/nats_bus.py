@@ -19,6 +19,7 @@ from ringbridge.adapters.nats_bus_directory import KV_REMOVED, DirectoryBucket
 from ringbridge.adapters.nats_bus_feed import NatsFeed
 from ringbridge.adapters.nats_bus_kept import KeptValues
 from ringbridge.adapters.nats_bus_link import Link, LinkDown, LinkSettings, NoResponders, RequestTimedOut
+from ringbridge.adapters.nats_bus_presence import NatsPresence
 from ringbridge.adapters.nats_bus_publish import Publisher, Write
 from ringbridge.adapters.nats_bus_streams import Streams, UnfitBus
 from ringbridge.adapters.nats_bus_subjects import (
@@ -75,6 +76,9 @@ class NatsBus:
         self._publisher = Publisher(self._link, deadline_s=settings.publish_deadline_s)
         self._kept = KeptValues(self._link, self._publisher, self._store)
         self._directory = DirectoryBucket(self._publisher, self._store, audit_kept_s=settings.audit_kept_s)
+        self.presence = NatsPresence(
+            streams=self._streams, publisher=self._publisher, store=self._store, need=self._need
+        )
         self._lost_at: float | None = None
         self._suspect: set[Stream] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -191,6 +195,9 @@ class NatsBus:
         if any(info.error is not None for info in found):
             raise BusUnavailable
         return tuple(position(stream, info.state.last_seq) for stream, info in zip(CALL_STREAMS, found, strict=True))
+
+    async def presence_position(self) -> int:
+        return await self.presence.position()
 
     async def read_call(self, domain: DomainName, call_id: CallId) -> list[StoredCallMessage]:
         stream, tree = call_stream(domain, call_id), call_tree(domain, call_id) + ".>"

@@ -90,6 +90,16 @@ def wanted(stream: Stream, *, replicas: int) -> StreamConfig:
             allow_direct=True,
             duplicate_window=DUPLICATES_S * second,
         )
+    if stream is Stream.PRESENCE:
+        return StreamConfig(
+            name=stream,
+            subjects=("presence.>",),
+            discard="new",
+            num_replicas=replicas,
+            allow_direct=True,
+            allow_msg_ttl=True,
+            duplicate_window=DUPLICATES_S * second,
+        )
     expires = stream in (Stream.LOCATIONS, Stream.WEBHOOKS, Stream.DIRECTORY, Stream.LIMITS)
     return StreamConfig(
         name=stream,

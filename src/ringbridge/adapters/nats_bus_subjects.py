@@ -8,6 +8,7 @@
     $KV.webhooks.log.<subscription>.<part>
     $KV.webhooks.node.<node>               a delivering node's beat
     $KV.limits.<kind>.<domain>…            the slots of one limited subject
+    presence.<domain>.<user>               a user's presence, one message a change
     node.<node>.command                    request-reply to the owner of a call
 
 A token keeps `A-Z a-z 0-9 _ -`; every other byte of the UTF-8 text becomes `=XX`, and the empty text `=`. That is
@@ -48,12 +49,13 @@ class Stream(StrEnum):
     LOCATIONS = "KV_locations"
     WEBHOOKS = "KV_webhooks"
     LIMITS = "KV_limits"
+    PRESENCE = "PRESENCE"
 
 
 CALL_STREAMS = tuple(stream for stream in Stream if stream.startswith("CALLS"))
 REPLICATED = (*CALL_STREAMS, Stream.DIRECTORY, Stream.LOCATIONS)
-"""What every node has a copy of; how far webhooks are concerns only the node that delivers,
-and limits are compared and set on the bus alone."""
+"""What every node has a copy of; how far webhooks are and what they are told of presence concerns only the node that
+delivers, and limits are compared and set on the bus alone."""
 SHARDS = len(CALL_STREAMS)
 """For ever: where a call is found, and so that it is one call, hangs on it."""
 
@@ -148,6 +150,11 @@ def kept_subject(key: tuple[str, ...]) -> str:
 def limit_key(subject: tuple[str, ...]) -> str:
     """Return the subject of what is kept of a limited subject."""
     return ".".join(("$KV.limits", *map(encode_token, subject)))
+
+
+def presence_filter(domain: str | None, user: str | None) -> str:
+    """Return the subject of a user's presence; None stands for all domains, or all users."""
+    return ".".join(("presence", *("*" if one is None else encode_token(one) for one in (domain, user))))
 
 
 def command_subject(node: NodeId) -> str:

@@ -108,6 +108,7 @@ class Replica:
         self._live: dict[str, Call] = {}
         self._listeners: list[Callable[[Call], None]] = []
         self._record_listeners: list[Callable[[RecordChange], None]] = []
+        self._location_listeners: list[Callable[[LocationChange], None]] = []
         self._change_listeners: list[Callable[[Sequence[CallChange], Mark], None]] = []
         self._changes: list[CallChange] = []
         self._wake = asyncio.Event()
@@ -198,6 +199,10 @@ class Replica:
     def follow_records(self, listener: Callable[[RecordChange], None]) -> Callable[[], None]:
         """Call `listener` with each directory record that a batch changed; returns how to stop that."""
         return _follow(self._record_listeners, listener)
+
+    def follow_locations(self, listener: Callable[[LocationChange], None]) -> Callable[[], None]:
+        """Call `listener` with each location that a batch changed; returns how to stop that."""
+        return _follow(self._location_listeners, listener)
 
     def calls_mark(self) -> Mark:
         cursors = [self._cursors[stream] for stream in CALL_STREAMS]
@@ -291,6 +296,9 @@ class Replica:
         for told in tuple(self._record_listeners):
             for change in batch.records:
                 told(change)
+        for mover in tuple(self._location_listeners):
+            for moved in batch.locations:
+                mover(moved)
         changes, self._changes = self._changes, []
         for follower in tuple(self._change_listeners):
             follower(changes, self.calls_mark())

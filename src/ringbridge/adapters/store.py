@@ -220,6 +220,12 @@ class SqlStore:
         now = self._clock.now()
         return [one for one in known if one.expires_at > now]
 
+    async def all_locations(self, domain: str | None) -> list[Location]:
+        wanted = select(locations.c.body).where(locations.c.expires_at > self._clock.now())
+        if domain is not None:
+            wanted = wanted.where(locations.c.domain == domain)
+        return [_location_decoder.decode(row[0]) for row in self._link.all(wanted)]
+
     async def phone_number(self, domain: str, number: str) -> PhoneNumber | None:
         found = self._one("phonenumber", domain, number)
         return found if isinstance(found, PhoneNumber) else None

@@ -21,7 +21,7 @@ import msgspec
 import structlog
 
 from ringbridge.adapters.webhook_post import Outcome, Poster
-from ringbridge.adapters.webhook_telling import Telling
+from ringbridge.adapters.webhook_source import source_of
 from ringbridge.calls.directory_ports import Directory
 from ringbridge.calls.event_ports import EventBus
 from ringbridge.calls.ports import Clock
@@ -114,7 +114,7 @@ def attempt_of(
         duration_ms=outcome.duration_ms,
         error=outcome.error,
         excerpt=outcome.excerpt,
-        call_id=item.name.call_id,
+        call_id=item.call_id,
         events=item.events,
     )
 
@@ -127,7 +127,7 @@ class Courier:
         self.subscription = subscription
         self._revision = revision
         self._ledger = Ledger(progress, streams=len(progress.positions))
-        self._telling = Telling(parts.bus, parts.directory)
+        self._source = source_of(subscription.model, parts.bus, parts.directory)
         self._logged = progress.logged
         self._wanted = [-1] * len(progress.positions)
         self._unread = set(range(len(progress.positions)))
@@ -155,7 +155,7 @@ class Courier:
         """Go on with the subscription as it is now."""
         before, self.subscription = self.subscription, subscription
         if subscription.model != before.model:
-            self._telling.forget()
+            self._source.forget()
         if subscription.restarts != before.restarts:
             self.hasten()
 
@@ -212,25 +212,25 @@ class Courier:
 
     async def _wait(self) -> None:
         due_at = self._ledger.next_due_at
-        wait_s = None if due_at is None else max(0.0, due_at - self._parts.clock.now())
+        wait_s, poll_s = None if due_at is None else max(0.0, due_at - self._parts.clock.now()), self._source.poll_s
         try:
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(min(filter(None, (wait_s, poll_s)), default=wait_s)):
                 await self._wake.wait()
         except TimeoutError:
-            return
+            if poll_s is not None:
+                self._unread.update(range(len(self._wanted)))
 
     async def _read_one(self, stream: int) -> None:
         after = self._ledger.read_up_to(stream)
-        domain = None if self.subscription.domain == "*" else self.subscription.domain
         wanted = self._wanted[stream]
-        message = await self._parts.bus.next_call_message(after, domain)
-        if message is None:
+        found = await self._source.next(self.subscription, after)
+        if found is None:
             if self._wanted[stream] <= wanted:
                 self._unread.discard(stream)
             return
-        item = await self._telling.item(self.subscription, message)
+        place, item = found
         if item is None:
-            self._ledger.pass_by(message.position)
+            self._ledger.pass_by(place)
             self._passed += 1
             if self._passed % PASSED_PER_WRITE == 0:
                 self._dirty.set()
@@ -273,7 +273,7 @@ class Courier:
         """Try a parked call's messages again, in order, until one fails."""
         seen = self._ledger.read_up_to(parked.position % len(self._wanted))
         try:
-            items = await self._telling.items_of(self.subscription, parked.name)
+            items = await self._source.items_of(self.subscription, parked.name, start=parked.position)
         except BusUnavailable:
             self._ledger.put_off(parked, self._parts.clock.now() + BUS_AWAY_S)
             self._wake.set()

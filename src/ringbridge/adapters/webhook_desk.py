@@ -18,7 +18,7 @@ from ringbridge.adapters.webhook_courier import (
     message_id,
     state_key,
 )
-from ringbridge.adapters.webhook_telling import Telling
+from ringbridge.adapters.webhook_source import source_of
 from ringbridge.model.deliveries import Attempt, CallName, Item, Progress
 from ringbridge.model.directory import Subscription
 from ringbridge.model.errors import BusUnavailable
@@ -37,7 +37,6 @@ class WebhookDesk:
         self._parts = parts
         self._courier = courier
         self._sent = itertools.count()
-        self._telling = Telling(parts.bus, parts.directory)
 
     async def progress(self, subscription_ids: Sequence[str]) -> dict[str, Progress]:
         if not subscription_ids:
@@ -65,17 +64,8 @@ class WebhookDesk:
             return await self._send_test(subscription, delivery_id)
         if not delivery_id.startswith(prefix) or not digits.isascii() or not digits.isdigit() or len(digits) > 18:
             return None
-        item = await self._item(subscription, int(digits))
+        item = await source_of(subscription.model, self._parts.bus, self._parts.directory).at(subscription, int(digits))
         return None if item is None else await self._send(subscription, item, delivery_id, kind="resend")
-
-    async def _item(self, subscription: Subscription, position: int) -> Item | None:
-        """Return what `subscription` is sent of the message at `position`."""
-        before = position - len(subscription.since)
-        message = await self._parts.bus.next_call_message(before, None) if before >= 0 else None
-        if message is None or message.position != position:
-            return None
-        items = await self._telling.items_of(subscription, message.name)
-        return next((item for item in items if item.position == position), None)
 
     async def test(self, subscription: Subscription) -> Attempt:
         return await self._send_test(subscription, f"test_{secrets.token_hex(8)}")

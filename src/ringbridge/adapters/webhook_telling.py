@@ -28,7 +28,7 @@ def make_item(told: Told, subscription: Subscription, message: StoredCallMessage
     objects = told.tell(subscription.model, message.events, message.sequence)
     if not objects:
         return None
-    return Item(name, message.sequence, _encode(objects), tuple(one.id for one in objects))
+    return Item(name, message.sequence, _encode(objects), tuple(one.id for one in objects), call_id=name.call_id)
 
 
 class Telling:
@@ -86,16 +86,18 @@ class Telling:
             if told.call is None:
                 return None
             user = told.call.user
-        return told if await self._concerns(subscription, message.name.domain, user) else None
+        return told if await concerns(self._directory, subscription, message.name.domain, user) else None
 
     async def is_about(self, subscription: Subscription, call: Call) -> bool:
         """Return whether `subscription` is told of `call`."""
-        return await self._concerns(subscription, call.domain, call.user)
+        return await concerns(self._directory, subscription, call.domain, call.user)
 
-    async def _concerns(self, subscription: Subscription, domain: str, user: str) -> bool:
-        if subscription.domain not in (ANY, domain) or subscription.user not in (ANY, user):
-            return False
-        if subscription.reseller == ANY:
-            return True
-        record = await self._directory.domain(domain)
-        return record is not None and record.reseller == subscription.reseller
+
+async def concerns(directory: Directory, subscription: Subscription, domain: str, user: str) -> bool:
+    """Return whether `subscription` is about a user."""
+    if subscription.domain not in (ANY, domain) or subscription.user not in (ANY, user):
+        return False
+    if subscription.reseller == ANY:
+        return True
+    record = await directory.domain(domain)
+    return record is not None and record.reseller == subscription.reseller

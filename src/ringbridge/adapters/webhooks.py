@@ -13,15 +13,18 @@ into a dictionary.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from hashlib import blake2b
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 import structlog
 
+from ringbridge.adapters.presence_feed import FeedParts
+from ringbridge.adapters.presence_feeds import Following as FollowingPresence
+from ringbridge.adapters.presence_feeds import PresenceFeeds
 from ringbridge.adapters.store_batch import RecordChange
 from ringbridge.adapters.webhook_courier import Courier, CourierParts, decode_progress, state_key
+from ringbridge.adapters.webhook_sharing import chosen_node
 from ringbridge.calls.ports import Bus, Store
 from ringbridge.calls.standing import Standing, Void, actors_behind
 from ringbridge.model.access import ANY
@@ -34,6 +37,7 @@ from ringbridge.model.subscriptions import ACTIVE_MODELS
 
 log = structlog.get_logger(__name__)
 
+PRESENCE = "presence"
 TICK_S = 2.0
 WAKING = frozenset({"subscription", "apikey", "revocation"})
 """Kinds of records whose change is looked at at once; the next tick sees the others."""
@@ -45,21 +49,10 @@ STOP_S = 1.0
 _encode = msgspec.json.Encoder().encode
 
 
-class Following(Protocol):
+class Following(FollowingPresence, Protocol):
     """The replica as deliveries follow it."""
 
-    def follow_calls(self, listener: Callable[[Call], None]) -> Callable[[], None]: ...
-
     def follow_records(self, listener: Callable[[RecordChange], None]) -> Callable[[], None]: ...
-
-
-def chosen_node(subscription: Subscription, nodes: Iterable[str]) -> str:
-    """Return the one of `nodes` that delivers `subscription`; empty for none of them."""
-    preferred = subscription.preferred_server
-    if preferred and (preferred in nodes or subscription.subscription_geo_support == "no"):
-        return preferred
-    weights = ((blake2b(f"{node}\0{subscription.id}".encode()).digest(), node) for node in nodes)
-    return max(weights, default=(b"", ""))[1]
 
 
 class _Held:
@@ -86,6 +79,9 @@ class Webhooks:
         self._store = store
         self._replica = replica
         self._standing = Standing(directory=store, clock=parts.clock)
+        self._presence = PresenceFeeds(
+            FeedParts(bus=parts.bus, store=store, clock=parts.clock, node=parts.node), replica
+        )
         self._held: dict[str, _Held] = {}
         self._ended: dict[str, int] = {}
         self._by_domain: dict[str, tuple[Courier, ...]] = {}
@@ -147,6 +143,8 @@ class Webhooks:
         everywhere: tuple[Courier, ...] = ()
         for held in self._held.values():
             domain = held.courier.subscription.domain
+            if _is_presence(held.courier.subscription):
+                continue
             if domain == ANY:
                 everywhere += (held.courier,)
             else:
@@ -171,9 +169,12 @@ class Webhooks:
             if one.model in ACTIVE_MODELS and one not in over and not one.ended and one.id not in silent
         }
         await self._drop_gone(wanted)
-        if stored:
+        if not stored:
+            await self._presence.share_out([], frozenset())
+        else:
             nodes = await self._alive()
             await self._share_out(wanted, nodes)
+            await self._presence.share_out([one for one in wanted.values() if _is_presence(one)], nodes)
             for one in over:
                 if chosen_node(one, nodes) == self._parts.node:
                     await self._bus.delete_record("subscription", one.key)
@@ -214,7 +215,7 @@ class Webhooks:
                     await held.courier.release()
                 finally:
                     del self._held[name]
-            elif name not in wanted:
+            elif name not in wanted or _is_presence(wanted[name]) != _is_presence(held.courier.subscription):
                 del self._held[name]
                 await held.stop()
                 if await self._store.subscription(name) is None:
@@ -244,8 +245,10 @@ class Webhooks:
         if progress.ended_restarts == subscription.restarts:
             self._ended[subscription.id] = subscription.restarts
             return
-        positions = progress.positions or subscription.since or await self._bus.call_positions()
+        positions = await self._positions(subscription, progress)
         begins_again = progress.ended_restarts != -1
+        if len(progress.positions) not in (0, len(positions)):
+            progress = msgspec.structs.replace(progress, parked=())  # of what it was about before
         progress = msgspec.structs.replace(progress, node=node, positions=positions, ended_restarts=-1)
         try:
             revision = await bus.put_kept(
@@ -258,6 +261,22 @@ class Webhooks:
         if begins_again:
             courier.hasten()
         self._held[subscription.id] = _Held(courier, self._wake.set)
+
+    async def _positions(self, subscription: Subscription, progress: Progress) -> tuple[int, ...]:
+        """Return where to go on: where it stood, where it begins, or now, for one that was changed to presence or back.
+
+        A subscription to calls has a position in each of their streams, one to presence a single one.
+        """
+        streams = await self._bus.call_positions()
+        if _is_presence(subscription):
+            begins = subscription.since[:1] if len(subscription.since) > len(streams) else ()
+            return (
+                progress.positions[:1]
+                if len(progress.positions) == 1
+                else begins or (await self._bus.presence_position(),)
+            )
+        found = (positions for positions in (progress.positions, subscription.since) if len(positions) == len(streams))
+        return next(found, streams)
 
     async def _alive(self) -> frozenset[str]:
         """Beat, and return the nodes whose beats go on, this one among them."""
@@ -278,11 +297,16 @@ class Webhooks:
             self._unfollow()
             self._unfollow = None
         held, self._held = list(self._held.values()), {}
-        if not held:
-            return
         try:
             async with asyncio.timeout(STOP_S):
+                await self._presence.stop()
+                if not held:
+                    return
                 await asyncio.gather(*(one.stop() for one in held), return_exceptions=True)
                 await self._parts.bus.delete_kept(("node", self._parts.node))
         except (TimeoutError, BusUnavailable):
             log.info("webhooks_not_released")
+
+
+def _is_presence(subscription: Subscription) -> bool:
+    return subscription.model == PRESENCE

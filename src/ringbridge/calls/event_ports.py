@@ -14,6 +14,7 @@ from ringbridge.model.directory import Subscription
 from ringbridge.model.event_marks import Mark
 from ringbridge.model.events import CallEvent
 from ringbridge.model.ids import CallId, DomainName
+from ringbridge.model.presence import UserPresence
 
 
 class CallMessage(msgspec.Struct, frozen=True):
@@ -54,8 +55,40 @@ class Kept(msgspec.Struct, frozen=True):
     revision: int
 
 
+class PresenceMessage(msgspec.Struct, frozen=True):
+    """A user's presence after one change, and the position that it was stored at."""
+
+    presence: UserPresence
+    position: int
+
+
+class PresenceBus(Protocol):
+    """The stream of presence. Raises `BusUnavailable` everywhere."""
+
+    async def next(self, after: int, domain: str | None, user: str | None = None) -> PresenceMessage | None:
+        """Return the first message behind the position `after`, of one domain or of all, of one user or of all."""
+        ...
+
+    async def last(self, domain: str, user: str) -> PresenceMessage | None:
+        """Return how a user is; None for one of whom nothing was stored for days."""
+        ...
+
+    async def put(self, one: UserPresence, *, after: int) -> int:
+        """Store a change and return its position, if `after` is that of the user's last one, 0 for none.
+
+        Raises:
+            Conflict: something else is the last.
+        """
+        ...
+
+
 class EventBus(Protocol):
     """The bus as deliveries use it. Raises `BusUnavailable` everywhere, and stores as `calls.ports.Bus` does."""
+
+    @property
+    def presence(self) -> PresenceBus: ...
+
+    async def call_positions(self) -> tuple[int, ...]: ...
 
     async def read_call(self, domain: DomainName, call_id: CallId) -> list[StoredCallMessage]: ...
 

@@ -105,6 +105,10 @@ class Bus(Protocol):
         """Return the position of the last message in each stream of calls, from the bus itself."""
         ...
 
+    async def presence_position(self) -> int:
+        """Return the position of the last change of anybody's presence."""
+        ...
+
     async def read_call(self, domain: DomainName, call_id: CallId) -> list[StoredCallMessage]:
         """Return all messages of a call from the bus itself, oldest first; empty when there is none."""
         ...

@@ -116,9 +116,13 @@ class Subscriptions:
             preferred_server=order.get("preferred-server"),
             created_at=now,
             expires_at=order.expires_at or principal.expires_at or now + FOREVER_S,
-            since=await self._bus.call_positions(),
+            since=await self._now(order.get("model", "call")),
         )
         return Stored(subscription, await self._bus.put_record(subscription, only_new=True))
+
+    async def _now(self, model: str) -> tuple[int, ...]:
+        calls = await self._bus.call_positions()
+        return (await self._bus.presence_position(), *calls) if model == "presence" else calls
 
     def _scope(self, order: SubscriptionOrder, principal: Principal) -> Scope:
         asked = SCOPES[order.get("user-scope", principal.ceiling.wire)]

@@ -29,7 +29,7 @@ MOST_PARKED: Final = 64
 
 
 class CallName(NamedTuple):
-    """A call in the whole cluster."""
+    """A call in the whole cluster: what is told in order. Of presence that is a user, named in place of the call."""
 
     domain: str
     call_id: str
@@ -93,6 +93,8 @@ class Item(msgspec.Struct, frozen=True):
     position: int
     body: bytes
     events: tuple[str, ...]
+    call_id: str = ""
+    """The call that it tells of, where it is one."""
 
 
 def next_attempt_s(failed_attempts: int) -> float | None:

@@ -266,7 +266,7 @@ class Subscription(
     created_at: float = 0.0
     expires_at: float = 0.0
     since: tuple[int, ...] = ()
-    """Positions in the streams of calls behind which its events begin."""
+    """Positions in the streams of calls behind which its events begin; of presence, that in its own before them."""
     restarts: int = 0
     """How often a change gave it a fresh start after its receiver had ended it with 410."""
     posts_offset: int = 0

@@ -29,7 +29,7 @@ MODELS: Final = (
     "presence",
     "voicemail",
 )
-ACTIVE_MODELS: Final = frozenset({"call", "call_origid", "cdr"})
+ACTIVE_MODELS: Final = frozenset({"call", "call_origid", "cdr", "presence"})
 """Models that have events; subscriptions to the others are kept as `pending`."""
 URL_LENGTH: Final = 2048
 URL_PATTERN: Final = r"^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$"
@@ -82,7 +82,14 @@ def _datetime(text: str) -> tuple[str, str] | None:
     return None if epoch_s(text) is not None else ("not-a-datetime", "is no date and time")
 
 
-_MODEL = Field("model", "What is told of.", "call", ", ".join(MODELS), MODELS)
+_MODEL = Field(
+    "model",
+    "What is told of: `call` and `call_origid` each change of a call, `cdr` the CDR, `presence` each change of a "
+    "user's presence (`inactive`, `open`, `alerting`, `held`, `inuse`). The others have no events yet.",
+    "call",
+    ", ".join(MODELS),
+    MODELS,
+)
 _URL_FIELD = Field(
     "post-url",
     "Where events are POSTed to.",

@@ -8,6 +8,7 @@ const LAST = 20;
 const MODELS = [
   ["call", "call: each change of a call"],
   ["cdr", "cdr: the record of a call that is over"],
+  ["presence", "presence: who is free, rung, in a call, or not there"],
 ];
 
 function NewSubscription({ domain, onMade }) {
