@@ -34,8 +34,8 @@ from ringbridge.adapters.sip_node_settings import settings_of
 from ringbridge.adapters.sip_registrar import SipRegistrar
 from ringbridge.adapters.store import SqlStore
 from ringbridge.adapters.store_engine import StoreTooNew, sqlite_url
-from ringbridge.adapters.webhook_courier import CourierParts, Places
 from ringbridge.adapters.webhook_desk import WebhookDesk
+from ringbridge.adapters.webhook_parts import CourierParts, Places
 from ringbridge.adapters.webhook_post import Poster, PostSettings
 from ringbridge.adapters.webhooks import Webhooks
 from ringbridge.api.app import create_app
@@ -327,7 +327,7 @@ class _Builder:
         )
         webhooks = Webhooks(parts, bus=bus, store=store, replica=replica)
         await self._stack.enter_async_context(_task(webhooks.run(), "webhooks"))
-        return WebhookDesk(parts, webhooks.courier)
+        return WebhookDesk(parts, webhooks.courier, couriers=lambda: webhooks.couriers)
 
     def _readiness(self, bus: NatsBus, replica: Replica) -> Readiness:
         details = {f"bus-fault-{number}": fault for number, fault in enumerate(bus.faults, start=1)}

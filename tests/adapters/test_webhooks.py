@@ -10,6 +10,7 @@ import pytest
 from ringbridge.adapters import webhooks
 from ringbridge.adapters.memory_bus import MemoryHub
 from ringbridge.adapters.nats_bus_subjects import Stream
+from ringbridge.adapters.webhook_courier import AT_ONCE
 from ringbridge.model import deliveries
 from ringbridge.model.deliveries import Attempt
 from ringbridge.model.directory import Domain, User
@@ -66,26 +67,72 @@ async def test_a_failed_message_is_tried_again_and_what_follows_waits_for_it() -
 
 
 async def test_a_dead_receiver_harms_nobody_else_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliveries, "MOST_PARKED", 8)
+    monkeypatch.setattr(deliveries, "MOST_FAILED", 8)
     async with receiving() as alive, delivering() as node:
         async with receiving() as dead:
             url, port = dead.url, dead.port
         await node.subscribe(url, "dead")
         await node.subscribe(alive.url, "alive")
-        for number in range(16):
+        for number in range(40):
             await node.calls.whole(f"c{number}")
-        await alive.wait(lambda: is_whole(alive, 16))
+        await alive.wait(lambda: is_whole(alive, 40))
         courier = node.webhooks.courier("dead")
         assert courier is not None
-        await alive.wait(lambda: len(courier.parked) == 8)
+        await alive.wait(lambda: len(courier.parked) >= 8)
+        assert len(courier.parked) <= 8 + AT_ONCE, "the bus keeps the rest"
         async with receiving(port) as back:
 
             def is_through() -> bool:
                 node.clock.ahead += 30.0
                 courier.nudge()
-                return is_whole(back, 16)
+                return is_whole(back, 40)
 
             await back.wait(is_through)
+
+
+async def test_calls_that_a_receiver_refuses_do_not_keep_others_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses more calls than may wait, one after the other: newer ones are told of all the same, and at once."""
+    monkeypatch.setattr(deliveries, "MOST_FAILED", 8)
+    monkeypatch.setattr(deliveries, "MOST_PARKED", 12)
+    async with receiving() as receiver, delivering() as node:
+        receiver.respond = lambda got: answer(500 if got.events[0]["call-id"].startswith("bad") else 200)
+        await node.subscribe(receiver.url)
+        for number in range(20):
+            await node.calls.whole(f"bad{number}")
+            await node.calls.whole(f"c{number}")
+            await receiver.wait(lambda number=number: is_whole(receiver, number + 1))  # type: ignore[misc] # bound now
+        courier = node.webhooks.courier("s1")
+        assert courier is not None
+        await receiver.wait(lambda: len(courier.parked) == 12)
+        found = await logged(node, "s1", 160)
+        given_up = [one for one in found if one.outcome == "given-up"]
+        assert len(given_up) == 8
+        assert {one.error for one in given_up} == {"more calls failed than can wait for another attempt"}
+        figures = node.desk.figures()
+        assert (figures.subscriptions, figures.waiting) == (1, 12)
+        assert figures.attempts == {"delivered": 140, "failed": 20, "given-up": 8}
+        assert figures.oldest_at is not None
+        assert figures.oldest_at <= node.clock.now()
+
+
+async def test_a_receiver_that_refused_only_is_tried_with_newer_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliveries, "MOST_FAILED", 8)
+    async with receiving() as receiver, delivering() as node:
+        receiver.respond = lambda got: answer(500 if got.events[0]["call-id"].startswith("bad") else 200)
+        await node.subscribe(receiver.url)
+        for number in range(8):
+            await node.calls.whole(f"bad{number}")
+        courier = node.webhooks.courier("s1")
+        await receiver.wait(lambda: courier is not None and len(courier.parked) == 8)
+        for number in range(5):
+            await node.calls.whole(f"c{number}")
+        await asyncio.sleep(0.1)
+        assert not is_whole(receiver, 5)
+        node.clock.ahead += deliveries.PROBE_S
+        assert courier is not None
+        courier.nudge()
+        await receiver.wait(lambda: is_whole(receiver, 5))
+        assert len(courier.parked) == 8
 
 
 async def test_a_slow_receiver_is_given_up_and_delays_nobody() -> None:

@@ -12,8 +12,8 @@ from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
 from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.nats_bus import NatsBus
 from ringbridge.adapters.replica import Replica
-from ringbridge.adapters.webhook_courier import CourierParts, Places
 from ringbridge.adapters.webhook_desk import WebhookDesk
+from ringbridge.adapters.webhook_parts import CourierParts, Places
 from ringbridge.adapters.webhook_post import Poster, PostSettings
 from ringbridge.adapters.webhooks import Webhooks
 from ringbridge.model.directory import Domain, Subscription, User
@@ -114,7 +114,7 @@ class Node:
             bus=self.bus, directory=self.store, poster=self.poster, clock=self.clock, places=Places(), node=name
         )
         self.webhooks = Webhooks(self.parts, bus=self.bus, store=self.store, replica=self.replica)
-        self.desk = WebhookDesk(self.parts, self.webhooks.courier)
+        self.desk = WebhookDesk(self.parts, self.webhooks.courier, couriers=lambda: self.webhooks.couriers)
         self.calls = Calls(self.bus)
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -276,6 +276,21 @@ async def test_progress_shows_in_the_resource_and_counts_may_be_set(world: World
     assert [read[name] for name in names] == ["error", 17, 0, "n1"]
 
 
+async def test_metrics_say_how_this_node_delivers(world: World, client: httpx.AsyncClient) -> None:
+    world.desk._parts.attempts.update({"delivered": 3, "failed": 2})
+    lines = (await client.get("/metrics")).text.splitlines()
+    found = [line for line in lines if line.startswith("ringbridge_event_deliver")]
+    assert found == [
+        'ringbridge_event_delivery_attempts_total{outcome="delivered"} 3.0',
+        'ringbridge_event_delivery_attempts_total{outcome="failed"} 2.0',
+        'ringbridge_event_delivery_attempts_total{outcome="given-up"} 0.0',
+        'ringbridge_event_delivery_attempts_total{outcome="ended"} 0.0',
+        "ringbridge_event_deliveries_waiting 0.0",
+        "ringbridge_event_deliveries_oldest_seconds 0.0",
+    ]
+    assert "ringbridge_event_subscriptions 0.0" in lines
+
+
 async def status(client: httpx.AsyncClient, name: str) -> tuple[str, str]:
     read = (await client.get(f"{ALL}/{name}")).json()
     return read["status"], read["status-reason"]

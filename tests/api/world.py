@@ -19,8 +19,8 @@ from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
 from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.nats_bus_subjects import Stream, record_key
 from ringbridge.adapters.replica import Replica
-from ringbridge.adapters.webhook_courier import CourierParts, Places
 from ringbridge.adapters.webhook_desk import WebhookDesk
+from ringbridge.adapters.webhook_parts import CourierParts, Places
 from ringbridge.adapters.webhook_post import Poster, PostSettings
 from ringbridge.api.app import all_operations, create_app
 from ringbridge.api.event_slots import StreamSettings

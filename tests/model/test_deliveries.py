@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ringbridge.model.deliveries import (
+    MOST_FAILED,
     MOST_OPEN,
     MOST_PARKED,
+    MOST_RETRIED,
+    PROBE_S,
     SCHEDULE_S,
     CallName,
     Item,
@@ -93,26 +96,158 @@ def test_a_receiver_that_is_back_is_tried_at_once() -> None:
     assert one.next_due_at == 1.0
 
 
-def test_when_too_much_is_parked_nothing_more_is_read() -> None:
+# Properties as functions: they change between two lines that look alike.
+
+
+def away(one: Ledger) -> bool:
+    return one.is_away
+
+
+def oldest(one: Ledger) -> float | None:
+    return one.oldest_at
+
+
+def probe_at(one: Ledger) -> float | None:
+    return one.next_probe_at
+
+
+def due_at(one: Ledger) -> float | None:
+    return one.next_due_at
+
+
+def fail(one: Ledger, count: int, *, first: int = 1, now: float = 0.0) -> None:
+    """Read `count` calls of one message each, and have each fail."""
+    for number in range(first, first + count):
+        name = CallName("demo", f"c{number}")
+        one.take(item(name, number))
+        assert one.failed(name, now) is not None
+
+
+def test_calls_that_fail_do_not_keep_others_from_being_read() -> None:
     one = ledger()
-    for number in range(MOST_PARKED):
-        one.take(item(CallName("demo", f"c{number}"), number + 1))
-        assert one.failed(CallName("demo", f"c{number}"), now=0.0) is not None
-    assert not one.has_room
+    fail(one, MOST_FAILED - 1)
+    good = CallName("demo", "good")
+    assert one.has_room(0.0)
+    one.take(item(good, MOST_FAILED))
+    one.delivered(good)
+    fail(one, MOST_FAILED - 1, first=MOST_FAILED + 1)
+    assert not away(one)
+    assert one.has_room(0.0)
+
+
+def test_a_receiver_that_takes_nothing_is_tried_with_one_new_call_at_a_time() -> None:
+    one = ledger()
+    fail(one, MOST_FAILED, now=100.0)
+    assert away(one)
+    assert not one.has_room(100.0)
+    assert probe_at(one) == 100.0 + PROBE_S
+    assert one.has_room(100.0 + PROBE_S)
+    probe = CallName("demo", "probe")
+    one.take(item(probe, MOST_FAILED + 1))
+    assert not one.has_room(1000.0), "one is out"
+    assert probe_at(one) is None
+    assert one.failed(probe, now=111.0) is not None
+    assert probe_at(one) == 111.0 + PROBE_S
+    again = CallName("demo", "again")
+    one.take(item(again, MOST_FAILED + 2))
+    one.delivered(again)
+    assert not away(one)
+    assert one.has_room(111.0)
+
+
+def test_a_retry_that_fails_says_nothing_of_new_calls_and_one_that_does_not_ends_an_absence() -> None:
+    one = ledger()
+    fail(one, 1)
+    for attempts in range(2, 9):
+        (parked,) = one.start_due(1e9)
+        one.retried(parked, item(parked.name, 1), attempts=attempts, now=0.0)
+    fail(one, MOST_FAILED - 1, first=2)
+    assert away(one)
+    parked, *_ = one.start_due(1e9)
+    one.took(parked, item(parked.name, 1))
+    assert not away(one)
+
+
+def test_where_no_more_can_be_parked_the_one_that_failed_most_often_is_given_up() -> None:
+    one = ledger()
+    worst = CallName("demo", "c7")
+    for number in range(1, MOST_PARKED + 1):
+        fail(one, 1, first=number)
+        taken = CallName("demo", "taken")
+        one.take(item(taken, 100_000 + number))
+        one.delivered(taken)
+    (due, *_) = [parked for parked in one.start_due(5.0) if parked.name == worst]
+    one.retried(due, item(worst, 7), attempts=4, now=5.0)
+    assert one.is_full
+    assert one.has_room(6.0)
+    late = CallName("demo", "late")
+    one.take(item(late, MOST_PARKED + 1))
+    assert one.failed(late, now=6.0) is not None
+    (dropped,) = one.take_dropped()
+    assert (dropped.name, dropped.attempts) == (worst, 4)
+    assert one.take_dropped() == []
+    assert len(one.parked) == MOST_PARKED
+    assert late in {parked.name for parked in one.parked}
+
+
+def test_of_a_receiver_that_is_away_nothing_is_given_up() -> None:
+    one = ledger()
+    fail(one, MOST_PARKED)
+    assert one.next_probe_at is None, "the bus has the rest"
+    assert not one.has_room(1e9)
     late = CallName("demo", "late")
     one.take(item(late, MOST_PARKED + 1))
     head = one.head(late)
     assert one.failed(late, now=0.0) is None
     assert one.head(late) == head
     assert one.positions()[0] == MOST_PARKED * STREAMS
+    assert one.take_dropped() == []
+    progress = Progress(positions=one.positions(), parked=one.parked, is_failing=True)
+    assert away(ledger(progress)), "also after a restart"
+
+
+def test_a_bounded_number_of_parked_calls_is_in_work() -> None:
+    one = ledger()
+    fail(one, 2 * MOST_RETRIED)
+    first = one.start_due(5.0)
+    assert len(first) == MOST_RETRIED
+    assert one.start_due(5.0) == []
+    assert due_at(one) is None
+    assert one.unpark(first[0].name, seen=first[0].position)
+    assert due_at(one) == 5.0
+    assert len(one.start_due(5.0)) == 1
+
+
+def test_the_oldest_is_what_has_waited_longest() -> None:
+    one = ledger()
+    assert oldest(one) is None
+    one.take(msgspec.structs.replace(item(C1, 1), read_at=10.0))
+    one.take(msgspec.structs.replace(item(C2, 2), read_at=20.0))
+    one.failed(C1, now=30.0)
+    assert oldest(one) == 10.0
+    assert ledger(Progress(positions=one.positions(), parked=one.parked)).oldest_at == 10.0
+    (parked,) = one.start_due(35.0)
+    one.retried(parked, item(C1, 1), attempts=2, now=36.0)
+    assert oldest(one) == 10.0
+    one.took(parked, item(C1, 1))
+    assert one.unpark(C1, seen=2)
+    assert oldest(one) == 20.0
+    one.delivered(C2)
+    one.head(C2)
+    assert oldest(one) is None
+
+
+def test_what_an_earlier_version_stored_is_read() -> None:
+    stored = b'{"positions":[4,1],"parked":[["demo","c1",2,1,105.0]]}'
+    assert ledger(msgspec.json.decode(stored, type=Progress)).parked[0].since == 0.0
 
 
 def test_no_more_is_open_than_there_is_room_for() -> None:
     one = ledger()
     for sequence in range(1, MOST_OPEN + 1):
-        assert one.has_room
+        assert one.has_room(0.0)
         one.take(item(C1, sequence))
-    assert not one.has_room
+    assert not one.has_room(0.0)
 
 
 def test_progress_reads_back_as_it_was_written() -> None:
@@ -149,7 +284,7 @@ class Deliveries(RuleBasedStateMachine):
 
     @rule(stream=st.integers(0, 1))
     def read(self, stream: int) -> None:
-        if not self.ledger.has_room:
+        if not self.ledger.has_room(self.now):
             return
         after = self.ledger.read_up_to(stream)
         following = [one for one in self.log if one.position % STREAMS == stream and one.position > after]

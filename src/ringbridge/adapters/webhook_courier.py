@@ -15,16 +15,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
 
 import msgspec
 import structlog
 
-from ringbridge.adapters.webhook_post import Outcome, Poster
+from ringbridge.adapters.webhook_parts import (
+    CourierParts,
+    attempt_of,
+    decode_progress,
+    log_key,
+    message_id,
+    state_key,
+)
 from ringbridge.adapters.webhook_source import source_of
-from ringbridge.calls.directory_ports import Directory
-from ringbridge.calls.event_ports import EventBus
-from ringbridge.calls.ports import Clock
 from ringbridge.model.deliveries import SCHEDULE_S, Attempt, CallName, Item, Ledger, Parked, Progress
 from ringbridge.model.directory import Subscription
 from ringbridge.model.errors import BusUnavailable, Conflict
@@ -34,6 +37,8 @@ log = structlog.get_logger(__name__)
 AT_ONCE = 4
 """Calls of one subscription that are delivered at one time."""
 FLUSH_S = 0.2
+FLUSH_PARKED = 64
+"""Parked calls that are worth as long a pause again: each is in what is written."""
 HOLD_S = 60.0
 """How long a message is left alone that failed when no more calls could be parked."""
 BUS_AWAY_S = 1.0
@@ -46,77 +51,10 @@ PASSED_PER_WRITE = 256
 """Messages of others that are read before their positions are worth a write."""
 
 _encode = msgspec.json.Encoder().encode
-_progress_decoder = msgspec.json.Decoder(Progress)
-
-
-def decode_progress(payload: bytes) -> Progress:
-    """Return a stored progress; one that cannot be read is as none: what was told since the beginning is told again."""
-    try:
-        return _progress_decoder.decode(payload)
-    except msgspec.DecodeError as bad:
-        log.error("webhook_progress_unreadable", why=str(bad))  # noqa: TRY400 - the message says it all
-        return Progress()
 
 
 class _Over(Exception):
     """Nothing more is delivered by this courier."""
-
-
-class Places:
-    """Places for attempts on one node: subscriptions whose last attempt failed share others than those that work."""
-
-    def __init__(self, *, working: int = 64, failing: int = 16) -> None:
-        self._working = asyncio.Semaphore(working)
-        self._failing = asyncio.Semaphore(failing)
-
-    def of(self, *, failing: bool) -> asyncio.Semaphore:
-        return self._failing if failing else self._working
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CourierParts:
-    """What couriers of one node share."""
-
-    bus: EventBus
-    directory: Directory
-    poster: Poster
-    clock: Clock
-    places: Places
-    node: str
-
-
-def state_key(subscription_id: str) -> tuple[str, ...]:
-    """Return where the progress of a subscription is kept."""
-    return ("state", subscription_id)
-
-
-def log_key(subscription_id: str, part: str = "") -> tuple[str, ...]:
-    """Return where a part of its log is kept; without `part` what all of them are under."""
-    return ("log", subscription_id, part) if part else ("log", subscription_id)
-
-
-def message_id(subscription_id: str, position: int) -> str:
-    """Return the `webhook-id` of a message: the same at every attempt, whoever makes it."""
-    return f"msg_{subscription_id}_{position}"
-
-
-def attempt_of(
-    item: Item, outcome: Outcome, *, delivery_id: str, at: float, number: int, kind: str = "event"
-) -> Attempt:
-    """Return the log's word on one attempt."""
-    return Attempt(
-        delivery_id=delivery_id,
-        at=at,
-        number=number,
-        outcome="delivered" if outcome.is_taken else "ended" if outcome.is_gone else "failed",
-        kind=kind,
-        status=outcome.status,
-        duration_ms=outcome.duration_ms,
-        error=outcome.error,
-        excerpt=outcome.excerpt,
-        call_id=item.call_id,
-        events=item.events,
-    )
 
 
 class Courier:
@@ -164,6 +102,11 @@ class Courier:
         """The calls that wait for another attempt."""
         return self._ledger.parked
 
+    @property
+    def oldest_at(self) -> float | None:
+        """When the oldest of what is not delivered was read, in epoch seconds; None: all of it is."""
+        return self._ledger.oldest_at
+
     def nudge(self) -> None:
         """Look at the clock again, as after it was set."""
         self._wake.set()
@@ -200,9 +143,10 @@ class Courier:
         while True:
             self._wake.clear()
             try:
-                for parked in self._ledger.start_due(self._parts.clock.now()):
+                now = self._parts.clock.now()
+                for parked in self._ledger.start_due(now):
                     self._start(self._retry(parked))
-                if self._unread and self._ledger.has_room:
+                if self._unread and self._ledger.has_room(now):
                     await self._read_one(next(iter(self._unread)))
                     continue
             except BusUnavailable:
@@ -211,7 +155,8 @@ class Courier:
             await self._wait()
 
     async def _wait(self) -> None:
-        due_at = self._ledger.next_due_at
+        times = (self._ledger.next_due_at, self._ledger.next_probe_at if self._unread else None)
+        due_at = min((at for at in times if at is not None), default=None)
         wait_s, poll_s = None if due_at is None else max(0.0, due_at - self._parts.clock.now()), self._source.poll_s
         try:
             async with asyncio.timeout(min(filter(None, (wait_s, poll_s)), default=wait_s)):
@@ -234,7 +179,7 @@ class Courier:
             self._passed += 1
             if self._passed % PASSED_PER_WRITE == 0:
                 self._dirty.set()
-        elif self._ledger.take(item):
+        elif self._ledger.take(msgspec.structs.replace(item, read_at=self._parts.clock.now())):
             self._start(self._deliver(item.name))
         if wanted != -1 and self._ledger.read_up_to(stream) >= self._wanted[stream]:
             self._unread.discard(stream)
@@ -256,9 +201,23 @@ class Courier:
                 continue
             parked = self._ledger.failed(name, self._parts.clock.now())
             self._note(msgspec.structs.replace(attempt, next_at=parked.due_at if parked else 0.0))
+            for one in self._ledger.take_dropped():
+                self._note(self._dropped(one))
             if parked is not None:
                 return
             await self._room_again()
+
+    def _dropped(self, one: Parked) -> Attempt:
+        """Return the log's word on a call that was given up for another."""
+        log.warning("webhook_call_given_up", subscription=self.subscription.id, call_id=one.call_id)
+        return Attempt(
+            delivery_id=message_id(self.subscription.id, one.position),
+            at=self._parts.clock.now(),
+            number=one.attempts,
+            outcome="given-up",
+            error="more calls failed than can wait for another attempt",
+            call_id="" if self.subscription.model == "presence" else one.call_id,
+        )
 
     async def _room_again(self) -> None:
         """Return when a call can be parked again, or after a while, to see whether the receiver is back."""
@@ -303,8 +262,8 @@ class Courier:
         self._changed()
 
     def _took(self) -> None:
-        """Before a message is noted as taken: when nothing could be parked any more, the receiver is back."""
-        if self._ledger.is_full:
+        """Before a message is noted as taken: the receiver may have been away and be back."""
+        if self._ledger.is_away:
             self.hasten()
 
     async def _attempt(self, item: Item, *, number: int) -> Attempt:
@@ -330,6 +289,7 @@ class Courier:
     # --- what is written ---
 
     def _note(self, attempt: Attempt) -> None:
+        self._parts.attempts[attempt.outcome] += 1
         self._log.append(attempt)
         del self._log[:-MOST_UNLOGGED]
         self._changed()
@@ -343,7 +303,7 @@ class Courier:
     async def _flush_loop(self) -> None:
         while True:
             await self._dirty.wait()
-            await asyncio.sleep(FLUSH_S)
+            await asyncio.sleep(FLUSH_S * (1 + len(self._ledger.parked) / FLUSH_PARKED))
             self._dirty.clear()
             try:
                 await self._write(node=self._parts.node)

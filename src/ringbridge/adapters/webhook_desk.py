@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from ringbridge.adapters.webhook_courier import (
-    LOG_TTL_S,
-    Courier,
+from ringbridge.adapters.webhook_courier import LOG_TTL_S, Courier
+from ringbridge.adapters.webhook_parts import (
     CourierParts,
     attempt_of,
     decode_progress,
@@ -19,6 +18,7 @@ from ringbridge.adapters.webhook_courier import (
     state_key,
 )
 from ringbridge.adapters.webhook_source import source_of
+from ringbridge.calls.event_ports import DeliveryFigures
 from ringbridge.model.deliveries import Attempt, CallName, Item, Progress
 from ringbridge.model.directory import Subscription
 from ringbridge.model.errors import BusUnavailable
@@ -33,10 +33,27 @@ _encode = msgspec.json.Encoder().encode
 class WebhookDesk:
     """Deliveries on request; `courier` finds the courier of a subscription that this node delivers."""
 
-    def __init__(self, parts: CourierParts, courier: Callable[[str], Courier | None]) -> None:
+    def __init__(
+        self,
+        parts: CourierParts,
+        courier: Callable[[str], Courier | None],
+        *,
+        couriers: Callable[[], Iterable[Courier]] = tuple,
+    ) -> None:
+        """`couriers` are all of this node."""
         self._parts = parts
         self._courier = courier
+        self._couriers = couriers
         self._sent = itertools.count()
+
+    def figures(self) -> DeliveryFigures:
+        couriers = list(self._couriers())
+        return DeliveryFigures(
+            subscriptions=len(couriers),
+            waiting=sum(len(one.parked) for one in couriers),
+            oldest_at=min((one.oldest_at for one in couriers if one.oldest_at is not None), default=None),
+            attempts=dict(self._parts.attempts),
+        )
 
     async def progress(self, subscription_ids: Sequence[str]) -> dict[str, Progress]:
         if not subscription_ids:
@@ -90,6 +107,7 @@ class WebhookDesk:
         attempt = attempt_of(item, outcome, delivery_id=delivery_id, at=at, number=1, kind=kind)
         slot = f"{self._parts.node}-{next(self._sent) % HAND_PARTS}"
         await self._parts.bus.put_kept(log_key(subscription.id, slot), _encode([attempt]), ttl_s=LOG_TTL_S)
+        self._parts.attempts[attempt.outcome] += 1
         courier = self._courier(subscription.id)
         if attempt.outcome == "delivered" and courier is not None:
             courier.hasten()

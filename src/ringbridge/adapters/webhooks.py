@@ -23,7 +23,8 @@ from ringbridge.adapters.presence_feed import FeedParts
 from ringbridge.adapters.presence_feeds import Following as FollowingPresence
 from ringbridge.adapters.presence_feeds import PresenceFeeds
 from ringbridge.adapters.store_batch import RecordChange
-from ringbridge.adapters.webhook_courier import Courier, CourierParts, decode_progress, state_key
+from ringbridge.adapters.webhook_courier import Courier
+from ringbridge.adapters.webhook_parts import CourierParts, decode_progress, state_key
 from ringbridge.adapters.webhook_sharing import chosen_node
 from ringbridge.calls.ports import Bus, Store
 from ringbridge.calls.standing import Standing, Void, actors_behind
@@ -94,6 +95,11 @@ class Webhooks:
     def held(self) -> frozenset[str]:
         """Names of the subscriptions that this node delivers now."""
         return frozenset(self._held)
+
+    @property
+    def couriers(self) -> list[Courier]:
+        """The couriers of those."""
+        return [held.courier for held in self._held.values()]
 
     def courier(self, subscription_id: str) -> Courier | None:
         """Return the courier of a subscription that this node delivers."""

@@ -43,6 +43,7 @@ from ringbridge.api import (
 from ringbridge.api.answers import JSON, Answer, encode
 from ringbridge.api.audit import actor_of
 from ringbridge.api.auth import Gate, Keys
+from ringbridge.api.delivery_metrics import DeliveryMetrics
 from ringbridge.api.edge import Edge
 from ringbridge.api.errors import HttpRefusal, error_answer
 from ringbridge.api.event_sockets import EventSockets
@@ -270,6 +271,7 @@ def create_app(parts: ApiParts) -> ASGIApp:
         logging_config=None,
         debug=False,
     )
+    parts.registry.register(DeliveryMetrics(parts.events, parts.clock))
     recorder = None
     if parts.exchanges is not None:
         recorder = ExchangeRecorder(parts.exchanges, parts.clock, parts.registry, telling_operations(document.value))

@@ -115,8 +115,25 @@ class EventBus(Protocol):
     async def delete_kept(self, key: tuple[str, ...]) -> None: ...
 
 
+class DeliveryFigures(msgspec.Struct, frozen=True):
+    """The deliveries of one node: how many subscriptions it serves, and how far behind it is.
+
+    `waiting` calls (of presence: users) wait for another attempt. `oldest_at` is when the oldest event that was read
+    and is not delivered was read, in epoch seconds. `attempts` are counted by outcome since the node started.
+    """
+
+    subscriptions: int
+    waiting: int
+    oldest_at: float | None
+    attempts: dict[str, int]
+
+
 class EventDeliveries(Protocol):
     """What the API shows and does of deliveries."""
+
+    def figures(self) -> DeliveryFigures:
+        """Return how this node's own deliveries stand now."""
+        ...
 
     async def progress(self, subscription_ids: Sequence[str]) -> dict[str, Progress]:
         """Return how far deliveries are, of those that have begun; nothing while the bus is away."""

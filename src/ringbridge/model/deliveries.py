@@ -10,12 +10,15 @@ every message at least once, and those of one call in order.
                       │
                       └──── failed ──────► parked ── retried: delivered, failed again, or given up ──► done
 
-When too many calls are parked, nothing more is read: the receiver is gone, and the bus keeps what it has to be told.
+A receiver that fails for some calls and takes others has the others: those that fail are parked, at most `MOST_PARKED`,
+and when one more fails, the one that has failed most often is given up for it. A receiver that took nothing the last
+`MOST_FAILED` times is *away*: one new call is tried every `PROBE_S`, the rest is not read, and the bus keeps it.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -24,8 +27,14 @@ SCHEDULE_S: Final = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400
 """Seconds from one attempt at a message to the next (contract §5); the last failure gives it up."""
 MOST_OPEN: Final = 64
 """Messages that are read and not delivered: what is sent again after a crash, at the most."""
-MOST_PARKED: Final = 64
-"""Calls that wait for another attempt, one in the stored state each."""
+MOST_PARKED: Final = 1024
+"""Calls that wait for another attempt: about 100 bytes each in the stored state, which may have a megabyte."""
+MOST_RETRIED: Final = 16
+"""Parked calls that are in work at one time: each is read from the bus again."""
+MOST_FAILED: Final = 64
+"""New calls in a row that failed, after which the receiver is taken to be away."""
+PROBE_S: Final = 10.0
+"""How often a receiver that is away is tried with a new call."""
 
 
 class CallName(NamedTuple):
@@ -43,6 +52,8 @@ class Parked(msgspec.Struct, frozen=True, array_like=True):
     position: int
     attempts: int
     due_at: float
+    since: float = 0.0
+    """When it was read first, in epoch seconds; 0: not known."""
 
     @property
     def name(self) -> CallName:
@@ -95,6 +106,8 @@ class Item(msgspec.Struct, frozen=True):
     events: tuple[str, ...]
     call_id: str = ""
     """The call that it tells of, where it is one."""
+    read_at: float = 0.0
+    """Epoch seconds."""
 
 
 def next_attempt_s(failed_attempts: int) -> float | None:
@@ -113,6 +126,10 @@ class Ledger:
         self._parked = {one.name: one for one in progress.parked}
         self._passed: dict[CallName, int] = {}
         self._retrying: set[CallName] = set()
+        self._dropped: list[Parked] = []
+        self._probe_at = 0.0
+        self._refusals = MOST_FAILED if progress.is_failing and len(progress.parked) >= MOST_FAILED else 0
+        """New calls that failed since the receiver took anything."""
         self.posts = progress.posts
         self.errors = progress.errors
         self.is_failing = progress.is_failing
@@ -125,9 +142,26 @@ class Ledger:
         return sum(map(len, self._open))
 
     @property
-    def has_room(self) -> bool:
-        """Whether another message may be read."""
-        return self.open < MOST_OPEN and not self.is_full
+    def is_away(self) -> bool:
+        """Whether the receiver takes nothing at all."""
+        return self._refusals >= MOST_FAILED
+
+    def has_room(self, now: float) -> bool:
+        """Return whether another message may be read."""
+        if self.is_away:
+            return self.next_probe_at is not None and self._probe_at <= now
+        return self.open < MOST_OPEN
+
+    @property
+    def next_probe_at(self) -> float | None:
+        """When a receiver that is away may be tried with a new call; None while that is done, or it is not away."""
+        return self._probe_at if self.is_away and not self.open and not self.is_full else None
+
+    @property
+    def oldest_at(self) -> float | None:
+        """When the oldest of what was read and is not delivered was read, in epoch seconds; None: there is none."""
+        waiting = [queue[0].read_at for queue in self._queues.values() if queue]
+        return min((at for at in (*waiting, *(one.since for one in self._parked.values())) if at), default=None)
 
     def read_up_to(self, stream: int) -> int:
         """Return the position up to which a stream was read."""
@@ -164,22 +198,45 @@ class Ledger:
     def delivered(self, name: CallName) -> None:
         """Note that a call's head was taken by its receiver."""
         self._close(self._queues[name].popleft())
+        self._took()
+
+    def _took(self) -> None:
         self.posts += 1
         self.is_failing = False
+        self._refusals = 0
 
     def failed(self, name: CallName, now: float) -> Parked | None:
         """Park a call whose head failed for the first time; None when there is no room, and it stays the head."""
         self.errors += 1
         self.is_failing = True
-        if self.is_full:
+        self._refusals += 1
+        self._probe_at = now + PROBE_S
+        if self.is_full and (self.is_away or not self._drop_one()):
             return None
         queue = self._queues.pop(name)
-        parked = Parked(name.domain, name.call_id, queue[0].position, 1, now + SCHEDULE_S[1])
+        since = queue[0].read_at
+        parked = Parked(name.domain, name.call_id, queue[0].position, 1, now + SCHEDULE_S[1], since)
         self._parked[name] = parked
         self._passed[name] = queue[-1].position
         for item in queue:
             self._close(item)
         return parked
+
+    def _drop_one(self) -> bool:
+        """Give up the parked call that has failed most often; False: all are in work."""
+        free = [one for one in self._parked.values() if one.name not in self._retrying]
+        if not free:
+            return False
+        dropped = max(free, key=lambda one: (one.attempts, -one.position))
+        del self._parked[dropped.name]
+        self._passed.pop(dropped.name, None)
+        self._dropped.append(dropped)
+        return True
+
+    def take_dropped(self) -> list[Parked]:
+        """Return the calls that were given up for others since it was asked last."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
 
     def _close(self, item: Item) -> None:
         self._open[item.position % self._streams].discard(item.position)
@@ -193,12 +250,16 @@ class Ledger:
 
     def start_due(self, now: float) -> list[Parked]:
         """Return the parked calls whose time has come; each is in work until `parked_again` or `unpark`."""
-        due = [one for one in self._parked.values() if one.due_at <= now and one.name not in self._retrying]
+        free = (one for one in self._parked.values() if one.due_at <= now and one.name not in self._retrying)
+        due = list(islice(free, MOST_RETRIED - len(self._retrying)))
         self._retrying.update(one.name for one in due)
         return due
 
     @property
     def next_due_at(self) -> float | None:
+        """When the next parked call is due; None while so many are in work that none is begun."""
+        if len(self._retrying) >= MOST_RETRIED:
+            return None
         return min((one.due_at for one in self._parked.values() if one.name not in self._retrying), default=None)
 
     def hasten(self, now: float) -> None:
@@ -216,21 +277,21 @@ class Ledger:
         wait_s = next_attempt_s(attempts)
         if wait_s is None:
             return None
-        self._parked[parked.name] = Parked(parked.domain, parked.call_id, item.position, attempts, now + wait_s)
+        self._parked[parked.name] = msgspec.structs.replace(
+            parked, position=item.position, attempts=attempts, due_at=now + wait_s
+        )
         self._retrying.discard(parked.name)
         return now + wait_s
 
     def took(self, parked: Parked, item: Item) -> None:
         """Note that a parked call's `item` was delivered."""
-        self.posts += 1
-        self.is_failing = False
+        self._took()
         self.gone_by(parked, item)
 
     def gone_by(self, parked: Parked, item: Item) -> None:
         """Note that a parked call stands right behind `item` now, delivered or given up."""
-        self._parked[parked.name] = Parked(
-            parked.domain, parked.call_id, item.position + self._streams, 0, parked.due_at
-        )
+        position = item.position + self._streams
+        self._parked[parked.name] = msgspec.structs.replace(parked, position=position, attempts=0)
 
     def put_off(self, parked: Parked, until: float) -> None:
         """Leave a parked call as it stands until then: nothing could be tried."""
@@ -259,7 +320,7 @@ class Ledger:
 
     @property
     def is_full(self) -> bool:
-        """Whether no more calls can be parked."""
+        """Whether no more calls can be parked, unless one is given up for it."""
         return len(self._parked) >= MOST_PARKED
 
     @property
