@@ -182,6 +182,7 @@ async def test_only_what_it_is_about_is_told() -> None:
         await node.bus.put_record(Domain(other, reseller="else"))
         for name, more in {
             "user": {"user": "1002"},
+            "stranger": {"user": "1003"},
             "reseller": {"domain": "*", "reseller": "acme"},
             "all": {"domain": "*"},
             "cdr": {"model": "cdr"},
@@ -196,7 +197,15 @@ async def test_only_what_it_is_about_is_told() -> None:
 
         await receiver.wait(lambda: told("all") == {"c1", "c2", "c3"})
         await receiver.wait(lambda: told("cdr") == told("reseller") == {"c1", "c2"})
-        await receiver.wait(lambda: told("user") == {"c2"})
+        await receiver.wait(lambda: told("user") == {"c1", "c2"})
+        assert told("stranger") == set()
+
+        def rung() -> list[dict[str, object]]:
+            events = [event for got in receiver.got if got.path == "/hook/user" for event in got.events]
+            return [event for event in events if event["call-id"] == "c1"]
+
+        # From when the user's phone is called.
+        await receiver.wait(lambda: states(rung()) == ["orig-answered", "term-ringing", "connected", "ended"])
         cdrs = [event for got in receiver.got if got.path == "/hook/cdr" for event in got.events]
         assert [(cdr["object"], cdr["action"], cdr["duration"]) for cdr in cdrs] == [("cdr", "INSERT", 9)] * 2
 

@@ -1,4 +1,7 @@
-"""A carrier: whom a connection leads to. It takes an INVITE down, and refuses or answers the call, by UDP alone."""
+"""Whoever is called: a carrier, or a phone that is registered.
+
+It takes an INVITE down, and refuses or answers the call, by UDP alone and without a sound.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import re
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.contract.wire import until
+from tests.contract.registering import register
+from tests.contract.wire import PASSWORD, until
 
 SDP = (
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
@@ -28,9 +33,10 @@ class Request:
     """By lower-case name; of one that is repeated the first."""
     vias: list[str]
     body: str
+    sender: tuple[str, int]
 
     @classmethod
-    def read(cls, data: bytes) -> Request:
+    def read(cls, data: bytes, sender: tuple[str, int]) -> Request:
         """Return what a datagram holds."""
         head, _, body = data.decode().partition("\r\n\r\n")
         first, *lines = head.split("\r\n")
@@ -42,7 +48,7 @@ class Request:
             headers.setdefault(name.strip().lower(), value.strip())
             if name.strip().lower() in ("via", "v"):
                 vias.append(value.strip())
-        return cls(method, uri, headers, vias, body)
+        return cls(method, uri, headers, vias, body, sender)
 
     @property
     def number(self) -> str:
@@ -54,14 +60,18 @@ class Request:
 class Carrier:
     """What runs at a port of 127.0.0.1: `says` is the final status of an INVITE, 0 to let it ring."""
 
-    port: int
+    udp: socket.socket
     says: int = 486
+    obeys: bool = False
+    """Whether it answers by itself where an INVITE asks for that (contract section 3, auto-answer headers)."""
     invites: list[Request] = field(default_factory=list)
     others: list[Request] = field(default_factory=list)
+    _over: set[str] = field(default_factory=set)
+    """Call-IDs of INVITEs that had their final response."""
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"127.0.0.1:{self.udp.getsockname()[1]}"
 
     def wait(self, holds: Callable[[Request], bool] = lambda _: True) -> Request:
         """Return the last INVITE that fits, once it has come."""
@@ -74,23 +84,54 @@ class Carrier:
         until(has_come, what="an INVITE came")
         return found[-1]
 
-    def answer(self, udp: socket.socket, sender: tuple[str, int], request: Request) -> None:
-        """Take a request down, and answer it."""
+    def wait_for(self, method: str) -> Request:
+        """Return the first request of another method, once it has come."""
+        until(lambda: any(one.method == method for one in self.others), what=f"a {method} came")
+        return next(one for one in self.others if one.method == method)
+
+    def say(self, invite: Request, status: int) -> None:
+        """Answer an INVITE that rings."""
+        self._over.add(invite.headers["call-id"])
+        self.udp.sendto(self._response(invite, status), invite.sender)
+
+    def hang_up(self, invite: Request) -> None:
+        """End a call that was answered, as whoever was called."""
+        lines = [
+            f"BYE {invite.headers['contact'].partition('<')[2].partition('>')[0]} SIP/2.0",
+            f"Via: SIP/2.0/UDP {self.address};branch=z9hG4bK{secrets.token_hex(8)}",
+            "Max-Forwards: 70",
+            f"From: {invite.headers['to']}{self._tag(invite)}",
+            f"To: {invite.headers['from']}",
+            f"Call-ID: {invite.headers['call-id']}",
+            "CSeq: 1 BYE",
+            "Content-Length: 0",
+        ]
+        self.udp.sendto("\r\n".join([*lines, "", ""]).encode(), invite.sender)
+
+    def take(self, data: bytes, sender: tuple[str, int]) -> None:
+        """Take what came down, and answer it."""
+        if not data.strip() or data.startswith(b"SIP/2.0"):  # a keep-alive, or the answer to a BYE
+            return
+        request = Request.read(data, sender)
+        call_id = request.headers["call-id"]
         if request.method == "INVITE":
-            if all(one.headers["call-id"] != request.headers["call-id"] for one in self.invites):
+            if all(one.headers["call-id"] != call_id for one in self.invites):
                 self.invites.append(request)
-            udp.sendto(self._response(request, 180), sender)
-            if self.says:
-                udp.sendto(self._response(request, self.says), sender)
+            says = 200 if call_id in self._over or (self.obeys and "call-info" in request.headers) else self.says
+            self.udp.sendto(self._response(request, 180), sender)
+            if says:
+                self.say(request, says)
         elif request.method != "ACK":
             self.others.append(request)
-            udp.sendto(self._response(request, 200), sender)
-            if request.method == "CANCEL":
-                invite = next(one for one in self.invites if one.headers["call-id"] == request.headers["call-id"])
-                udp.sendto(self._response(invite, 487), sender)
+            self.udp.sendto(self._response(request, 200), sender)
+            if request.method == "CANCEL" and call_id not in self._over:
+                self.say(next(one for one in self.invites if one.headers["call-id"] == call_id), 487)
+
+    @staticmethod
+    def _tag(request: Request) -> str:
+        return f";tag={request.headers['call-id'][-6:]}" if ";tag=" not in request.headers["to"] else ""
 
     def _response(self, request: Request, status: int) -> bytes:
-        tag = f";tag={request.headers['call-id'][-6:]}" if ";tag=" not in request.headers["to"] else ""
         is_answer = request.method == "INVITE" and status == 200
         payload = re.search(r"m=audio \d+ \S+ (\d+)", request.body)
         body = SDP.format(payload=payload[1] if payload else "0") if is_answer else ""
@@ -98,7 +139,7 @@ class Carrier:
             f"SIP/2.0 {status} Said",
             *(f"Via: {via}" for via in request.vias),
             f"From: {request.headers['from']}",
-            f"To: {request.headers['to']}{tag}",
+            f"To: {request.headers['to']}{self._tag(request)}",
             f"Call-ID: {request.headers['call-id']}",
             f"CSeq: {request.headers['cseq']}",
             f"Contact: <sip:carrier@{self.address}>",
@@ -109,17 +150,17 @@ class Carrier:
 
 
 @contextmanager
-def carrying() -> Iterator[Carrier]:
+def carrying(port: int = 0, *, says: int = 486, obeys: bool = False) -> Iterator[Carrier]:
     """Run a carrier for the length of a block."""
     with socket.socket(type=socket.SOCK_DGRAM) as udp:
-        udp.bind(("127.0.0.1", 0))
-        carrier = Carrier(int(udp.getsockname()[1]))
+        udp.bind(("127.0.0.1", port))
+        carrier = Carrier(udp, says, obeys)
+        address = udp.getsockname()
         stop = f"stop {secrets.token_hex(8)}".encode()
 
         def run() -> None:
             while (received := udp.recvfrom(65_535))[0] != stop:
-                if received[0].strip():  # a keep-alive is none
-                    carrier.answer(udp, received[1], Request.read(received[0]))
+                carrier.take(*received)
 
         thread = threading.Thread(target=run, name="carrier")
         thread.start()
@@ -127,5 +168,28 @@ def carrying() -> Iterator[Carrier]:
             yield carrier
         finally:
             with socket.socket(type=socket.SOCK_DGRAM) as other:
-                other.sendto(stop, ("127.0.0.1", carrier.port))
+                other.sendto(stop, address)
             thread.join()
+
+
+@contextmanager
+def handset(registrar: str, *, device: str, domain: str, says: int = 200, obeys: bool = True) -> Iterator[Carrier]:
+    """Run a device's phone, which is registered, for the length of a block."""
+    port = free_port()
+    register(registrar, device=device, domain=domain, password=PASSWORD, port=port)
+    with carrying(port, says=says, obeys=obeys) as phone:
+        yield phone
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that was free for UDP and TCP a moment ago."""
+    while True:
+        with socket.socket(type=socket.SOCK_STREAM) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", 0))
+            port = int(tcp.getsockname()[1])
+            try:
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                time.sleep(0.01)
+                continue
+            return port

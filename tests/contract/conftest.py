@@ -4,7 +4,8 @@
     pytest tests/contract --base-url https://… --key nss_… --sip host:port   asks that one
 
 CONTRACT_BASE_URL, CONTRACT_KEY and CONTRACT_SIP say the same. The tests know of the server only that address and a
-super user's key; nothing here imports Ringbridge, and what the starter runs are its commands.
+super user's key; nothing here imports Ringbridge, and what the starter runs are its commands. `--receiver` (or
+CONTRACT_RECEIVER) is an address of this machine that the server may send events to, as its operator has allowed.
 """
 
 from __future__ import annotations
@@ -13,11 +14,9 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -27,9 +26,17 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.contract.carrier import Carrier, free_port, handset
 from tests.contract.wire import PASSWORD, PHONES, Server, Tenant, until
 
-OPTIONS = {"--base-url": "CONTRACT_BASE_URL", "--key": "CONTRACT_KEY", "--sip": "CONTRACT_SIP"}
+OPTIONS = {
+    "--base-url": "CONTRACT_BASE_URL",
+    "--key": "CONTRACT_KEY",
+    "--sip": "CONTRACT_SIP",
+    "--receiver": "CONTRACT_RECEIVER",
+}
+RECEIVER = "127.0.0.2"
+"""Where our own server may send events to: loopback, but another address of it than the one that stays refused."""
 STARTS_WITHIN_S = 60.0  # on a busy machine
 
 
@@ -48,13 +55,13 @@ def _option(config: pytest.Config, name: str) -> str | None:
 @pytest.fixture(scope="session")
 def server(pytestconfig: pytest.Config) -> Iterator[Server]:
     """Return what all tests ask."""
-    url, key, sip = (_option(pytestconfig, name) for name in OPTIONS)
+    url, key, sip, receiver = (_option(pytestconfig, name) for name in OPTIONS)
     if url is None:
         with _served() as ours:
             yield ours
         return
     assert key is not None, "--base-url needs --key: a super user's API key"
-    yield Server(url.rstrip("/"), key, sip or f"{urlsplit(url).hostname}:5060")
+    yield Server(url.rstrip("/"), key, sip or f"{urlsplit(url).hostname}:5060", receiver or "")
 
 
 @pytest.fixture(scope="session")
@@ -79,17 +86,36 @@ def other(api: httpx.Client) -> Iterator[Tenant]:
 
 
 @pytest.fixture(scope="session")
-def phones(server: Server, tenant: Tenant) -> Iterator[Tenant]:
-    """Return the tenant once its phones are registered: of 1000 and 1001, who answer, and 1002, who only rings."""
+def handsets(server: Server, tenant: Tenant) -> Iterator[dict[str, Carrier]]:
+    """Return the tenant's phones, which are registered: of 1000 and 1001, who answer, and 1002, who only rings."""
     with ExitStack() as stack:
-        for name, manner in PHONES.items():
-            arguments = ["--user", name, "--domain", tenant.domain, "--password", PASSWORD, "--registrar", server.sip]
-            stack.enter_context(_process("phone", *arguments, *manner))
+        yield {
+            name: stack.enter_context(handset(server.sip, device=name, domain=tenant.domain, says=says))
+            for name, says in PHONES.items()
+        }
+
+
+@pytest.fixture(scope="session")
+def phones(tenant: Tenant, handsets: dict[str, Carrier]) -> Tenant:
+    """Return the tenant once its phones are registered."""
+    for name in handsets:
+        device = f"{tenant.path}/users/{name}/devices/{name}"
+        until(partial(_is_registered, tenant.api, device), what=f"{device} registers")
+    return tenant
+
+
+@pytest.fixture(scope="session")
+def real_phones(server: Server, api: httpx.Client) -> Iterator[Tenant]:
+    """Return a domain whose phones are programs of their own, and talk."""
+    with _tenant(api) as made, ExitStack() as stack:
+        for name, says in PHONES.items():
+            arguments = ["--user", name, "--domain", made.domain, "--password", PASSWORD, "--registrar", server.sip]
+            arguments += ["--answer-after", "0" if says else "3600"]
+            stack.enter_context(_process("phone", *arguments))
         for name in PHONES:
-            device = f"{tenant.path}/users/{name}/devices/{name}"
-            registered = partial(_is_registered, tenant.api, device)
-            until(registered, within_s=STARTS_WITHIN_S, what=f"{device} registers")
-        yield tenant
+            device = f"{made.path}/users/{name}/devices/{name}"
+            until(partial(_is_registered, api, device), within_s=STARTS_WITHIN_S, what=f"{device} registers")
+        yield made
 
 
 def _is_registered(api: httpx.Client, path: str) -> bool:
@@ -118,7 +144,7 @@ def _served() -> Iterator[Server]:
     try:
         with _process("serve", "--data", data, "--http", http, "--sip", sip) as log:
             until(lambda: "Ringbridge is ready" in log.read_text(), within_s=STARTS_WITHIN_S, what="serve is ready")
-            yield Server(f"http://{http}", (data / "admin.key").read_text().strip(), sip)
+            yield Server(f"http://{http}", (data / "admin.key").read_text().strip(), sip, RECEIVER)
     finally:
         shutil.rmtree(data)
 
@@ -127,6 +153,7 @@ def _served() -> Iterator[Server]:
 def _process(command: str, *arguments: object) -> Iterator[Path]:
     """Run a command of Ringbridge; give the file of what it prints, and end it by its own id."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RINGBRIDGE_")}
+    environment["RINGBRIDGE_WEBHOOKS_ALLOWED_NETWORKS"] = f"{RECEIVER}/32"
     with tempfile.NamedTemporaryFile(prefix=f"{command}-") as log:
         line = [sys.executable, "-m", "ringbridge", command, *map(str, arguments)]
         with ended(subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)):
@@ -145,17 +172,3 @@ def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that was free for UDP and TCP a moment ago."""
-    while True:
-        with socket.socket(type=socket.SOCK_STREAM) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port = int(tcp.getsockname()[1])
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                time.sleep(0.01)
-                continue
-            return port

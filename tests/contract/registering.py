@@ -15,7 +15,7 @@ CHALLENGE = re.compile(r'WWW-Authenticate: Digest realm="(?P<realm>[^"]*)", nonc
 
 
 def register(registrar: str, *, device: str, domain: str, password: str, port: int) -> None:
-    """Bind a device's address-of-record to a UDP port of 127.0.0.1 for five minutes.
+    """Bind a device's address-of-record to a UDP port of 127.0.0.1 for an hour.
 
     Raises:
         AssertionError: the registrar does not take it.
@@ -43,7 +43,7 @@ def _request(device: str, domain: str, port: int, call_id: str, sequence: int, p
         f"Call-ID: {call_id}",
         f"CSeq: {sequence} REGISTER",
         f"Contact: <sip:{device}@127.0.0.1:{port}>",
-        "Expires: 300",
+        "Expires: 3600",
         *([proof] if proof else []),
         "Content-Length: 0",
     ]

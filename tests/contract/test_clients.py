@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.contract.conftest import ended, free_port
+from tests.contract.carrier import free_port
+from tests.contract.conftest import ended
 from tests.contract.registering import register
 from tests.contract.replay import FOLDER, Replay
 from tests.contract.wire import PASSWORD, Server, Tenant, answered, new_id, until
@@ -20,28 +21,28 @@ NUMBER = "12025550155"
 
 
 @pytest.fixture(scope="session")
-def number(phones: Tenant) -> str:
+def number(real_phones: Tenant) -> str:
     """Return a number of the tenant that rings 1001."""
     body = {
         "phonenumber": NUMBER,
         "dial-rule-application": "to-user",
         "dial-rule-translation-destination-user": "1001",
-        "dial-rule-translation-destination-host": phones.domain,
+        "dial-rule-translation-destination-host": real_phones.domain,
     }
-    answered(phones.api.post(f"{phones.path}/phonenumbers", json=body), 202)
+    answered(real_phones.api.post(f"{real_phones.path}/phonenumbers", json=body), 202)
     return NUMBER
 
 
 @pytest.fixture
-def replay(server: Server, phones: Tenant, number: str) -> Iterator[Replay]:
+def replay(server: Server, real_phones: Tenant, number: str) -> Iterator[Replay]:
     """Return what plays a conversation for user 1000 of the tenant."""
-    path = f"{phones.path}/users/1000/password"
-    answered(phones.api.put(path, json={"user-login-password": PASSWORD}), 202)
+    path = f"{real_phones.path}/users/1000/password"
+    answered(real_phones.api.put(path, json={"user-login-password": PASSWORD}), 202)
     known = {
         "key": server.key,
         "client": "ringbridge",
         "secret": "",
-        "domain": phones.domain,
+        "domain": real_phones.domain,
         "user": "1000",
         "password": PASSWORD,
         "call-id": new_id(),

@@ -13,12 +13,8 @@ import httpx
 
 BASE = "/ns-api/v2"
 PASSWORD = "Long-enough-for-a-phone-7"
-PHONES = {
-    "1000": ("--answer-after", "0"),
-    "1001": ("--answer-after", "0"),
-    "1002": ("--answer-after", "3600"),
-}
-"""The users of a tenant, and how the phone of each behaves."""
+PHONES = {"1000": 200, "1001": 200, "1002": 0}
+"""The users of a tenant, and what the phone of each says when it is called; 0: it rings."""
 
 Json = Any
 """What a body holds: the edge where every shape is possible."""
@@ -26,11 +22,13 @@ Json = Any
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Whom the tests ask: an address, a super user's key, and where its phones register."""
+    """Whom the tests ask: an address, a super user's key, where its phones register, and where it sends events."""
 
     url: str
     key: str
     sip: str
+    receiver: str
+    """An address of this machine that events may be sent to; empty where none is known."""
 
     def client(self, token: str | None, *, base: str = BASE) -> httpx.Client:
         """Return a client that sends `token`, or none."""

@@ -16,6 +16,7 @@ from ringbridge.model.directory import Subscription
 from ringbridge.model.event_payloads import Told
 from ringbridge.model.events import CallBarred, CallRequested
 from ringbridge.model.ids import CallId, DomainName
+from ringbridge.model.taking_part import is_of
 
 MOST_CALLS = 1024
 """Calls that one subscription has in mind; one that is forgotten is read again from its beginning."""
@@ -24,11 +25,18 @@ _encode = msgspec.json.Encoder().encode
 
 
 def make_item(told: Told, subscription: Subscription, message: StoredCallMessage, name: CallName) -> Item | None:
-    """Fold a message into `told` and return what is sent of it; None when that is nothing."""
+    """Fold a message into `told` and return what is sent of it; None when that is nothing.
+
+    A user is told of a call from when they make it or their phone is rung, as it is in their list.
+    """
     objects = told.tell(subscription.model, message.events, message.sequence)
-    if not objects:
+    if not objects or told.call is None or not _is_of_user(subscription, told.call):
         return None
     return Item(name, message.sequence, _encode(objects), tuple(one.id for one in objects), call_id=name.call_id)
+
+
+def _is_of_user(subscription: Subscription, call: Call) -> bool:
+    return subscription.user == ANY or is_of(call, subscription.user)
 
 
 class Telling:
@@ -77,25 +85,28 @@ class Telling:
         first = message.events[0] if message.events else None
         if isinstance(first, CallBarred):
             return told  # a call may follow under the same name, and a bar is nothing that is told
-        if isinstance(first, CallRequested):
-            user: str = first.user
-        else:
+        if not isinstance(first, CallRequested):
             for one in await self._bus.read_call(DomainName(message.name.domain), CallId(message.name.call_id)):
                 if one.sequence < message.position:
                     told.tell(subscription.model, one.events, one.sequence)
             if told.call is None:
                 return None
-            user = told.call.user
-        return told if await concerns(self._directory, subscription, message.name.domain, user) else None
+        return told if await concerns_domain(self._directory, subscription, message.name.domain) else None
 
     async def is_about(self, subscription: Subscription, call: Call) -> bool:
         """Return whether `subscription` is told of `call`."""
-        return await concerns(self._directory, subscription, call.domain, call.user)
+        is_of_user = _is_of_user(subscription, call)
+        return is_of_user and await concerns_domain(self._directory, subscription, call.domain)
 
 
 async def concerns(directory: Directory, subscription: Subscription, domain: str, user: str) -> bool:
     """Return whether `subscription` is about a user."""
-    if subscription.domain not in (ANY, domain) or subscription.user not in (ANY, user):
+    return subscription.user in (ANY, user) and await concerns_domain(directory, subscription, domain)
+
+
+async def concerns_domain(directory: Directory, subscription: Subscription, domain: str) -> bool:
+    """Return whether `subscription` is about users of a domain; about which ones it says itself."""
+    if subscription.domain not in (ANY, domain):
         return False
     if subscription.reseller == ANY:
         return True
