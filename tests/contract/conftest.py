@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.contract.carrier import Carrier, free_port, handset
+from tests.contract.carrier import Carrier, carrying, free_port, handset
 from tests.contract.wire import PASSWORD, PHONES, Server, Tenant, until
 
 OPTIONS = {
@@ -93,6 +93,13 @@ def handsets(server: Server, tenant: Tenant) -> Iterator[dict[str, Carrier]]:
             name: stack.enter_context(handset(server.sip, device=name, domain=tenant.domain, says=says))
             for name, says in PHONES.items()
         }
+
+
+@pytest.fixture
+def carrier() -> Iterator[Carrier]:
+    """Return whom a connection may lead to, that refuses every call unless it is told otherwise."""
+    with carrying() as one:
+        yield one
 
 
 @pytest.fixture(scope="session")

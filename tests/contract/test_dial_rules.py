@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.contract.carrier import Carrier, carrying
+from tests.contract.carrier import Carrier
 from tests.contract.shapes import SCHEMAS
 from tests.contract.test_directory import second_leg, short
 from tests.contract.wire import Json, Tenant, answered, call_body, faulted
@@ -40,12 +39,6 @@ def refused(phones: Tenant, number: str, *statuses: int) -> dict[str, Json]:
     """Call a number that cannot be called; return the fault of `call-term-user`."""
     answer = phones.api.post(phones.calls(), json=call_body(term=number))
     return faulted(answer, answer.status_code if answer.status_code in statuses else statuses[0])["call-term-user"]
-
-
-@pytest.fixture
-def carrier() -> Iterator[Carrier]:
-    with carrying() as one:
-        yield one
 
 
 def connection(phones: Tenant, carrier: Carrier, **more: Json) -> str:

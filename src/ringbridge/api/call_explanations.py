@@ -40,7 +40,7 @@ class LegExplanation(msgspec.Struct, frozen=True, rename="kebab"):
     caller_id_name: str
     caller_id_host: Annotated[str, Meta(description="Of the From header, where a dial rule changes it.")]
     headers: Annotated[tuple[str, ...], Meta(description="Added to the INVITE by the request or by the dial rule.")]
-    auto_answer: Annotated[str, Meta(description="`yes`: the phone is asked to answer by itself.")]
+    auto_answer: Annotated[str, Meta(description="`yes`: a phone is asked to answer by itself.")]
     ring_timeout_seconds: float | None
     tried: Annotated[tuple[TriedView, ...], Meta(description="Dial rules that were tried, in order.")]
 
@@ -60,7 +60,8 @@ def explanation(request: CallRequest, draft: Draft) -> CallExplanation:
     plan = draft.plan
     timeouts = (plan.origination_ring_timeout_s, plan.termination_ring_timeout_s) if plan else (None, None)
     added = (request.call_term_added_sip_header,) if request.call_term_added_sip_header else ()
-    auto_answer = "yes" if request.auto_answer_enabled else "no"
+    rings = draft.origination.targets if isinstance(draft.origination, Found) else ()
+    auto_answer = "yes" if request.auto_answer_enabled or any(target.auto_answer for target in rings) else "no"
     return CallExplanation(
         call_id=request.call_id,
         would_ring="no" if draft.faults else "yes",

@@ -61,6 +61,7 @@ def device_target(device: Device, location: Location) -> Target:
         domain=device.domain,
         device=device.device,
         model=device.device_models_model,
+        auto_answer=device.auto_answer_enabled == "yes",
         route_set=location.path,
         nat=_is_behind_nat(device, location),
     )

@@ -35,7 +35,7 @@ def leg_orders(call: Call, side: Side) -> list[LegOrder]:
             target=target,
             caller_id=caller_id,
             domain=call.domain,
-            auto_answer=plan.auto_answer and first,
+            auto_answer=first and (plan.auto_answer or target.auto_answer),
             added_header=None if first else plan.added_header,
             learn=learn,
         )

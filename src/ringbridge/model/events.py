@@ -55,6 +55,8 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     device: str = ""
     model: str = ""
     """`device-models-model`: picks the auto-answer headers."""
+    auto_answer: bool = False
+    """A device that is always asked to answer by itself when the first leg rings it."""
     connection: str = ""
     """Key of the connection whose credentials and caller-ID format apply; empty for a device."""
     route_set: tuple[str, ...] = ()
