@@ -64,7 +64,10 @@ class Carrier:
     says: int = 486
     obeys: bool = False
     """Whether it answers by itself where an INVITE asks for that (contract section 3, auto-answer headers)."""
+    realm: str = ""
+    """Who is asked for credentials, once for an INVITE; empty: nobody."""
     invites: list[Request] = field(default_factory=list)
+    """As they came; one that is sent again, or asks for something within a call, is none."""
     others: list[Request] = field(default_factory=list)
     _over: set[str] = field(default_factory=set)
     """Call-IDs of INVITEs that had their final response."""
@@ -115,8 +118,13 @@ class Carrier:
         request = Request.read(data, sender)
         call_id = request.headers["call-id"]
         if request.method == "INVITE":
-            if all(one.headers["call-id"] != call_id for one in self.invites):
+            known = [one.headers["cseq"] for one in self.invites if one.headers["call-id"] == call_id]
+            if ";tag=" not in request.headers["to"] and request.headers["cseq"] not in known:
                 self.invites.append(request)
+            if self.realm and "proxy-authorization" not in request.headers:
+                asks = f'Proxy-Authenticate: Digest realm="{self.realm}", nonce="{call_id}", algorithm=MD5, qop="auth"'
+                self.udp.sendto(self._response(request, 407, asks), sender)
+                return
             says = 200 if call_id in self._over or (self.obeys and "call-info" in request.headers) else self.says
             self.udp.sendto(self._response(request, 180), sender)
             if says:
@@ -125,13 +133,13 @@ class Carrier:
             self.others.append(request)
             self.udp.sendto(self._response(request, 200), sender)
             if request.method == "CANCEL" and call_id not in self._over:
-                self.say(next(one for one in self.invites if one.headers["call-id"] == call_id), 487)
+                self.say([one for one in self.invites if one.headers["call-id"] == call_id][-1], 487)
 
     @staticmethod
     def _tag(request: Request) -> str:
         return f";tag={request.headers['call-id'][-6:]}" if ";tag=" not in request.headers["to"] else ""
 
-    def _response(self, request: Request, status: int) -> bytes:
+    def _response(self, request: Request, status: int, *more: str) -> bytes:
         is_answer = request.method == "INVITE" and status == 200
         payload = re.search(r"m=audio \d+ \S+ (\d+)", request.body)
         body = SDP.format(payload=payload[1] if payload else "0") if is_answer else ""
@@ -143,6 +151,7 @@ class Carrier:
             f"Call-ID: {request.headers['call-id']}",
             f"CSeq: {request.headers['cseq']}",
             f"Contact: <sip:carrier@{self.address}>",
+            *more,
             *(["Content-Type: application/sdp"] if is_answer else []),
             f"Content-Length: {len(body)}",
         ]

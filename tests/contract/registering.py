@@ -14,8 +14,8 @@ import socket
 CHALLENGE = re.compile(r'WWW-Authenticate: Digest realm="(?P<realm>[^"]*)", nonce="(?P<nonce>[^"]*)", algorithm=MD5')
 
 
-def register(registrar: str, *, device: str, domain: str, password: str, port: int) -> None:
-    """Bind a device's address-of-record to a UDP port of 127.0.0.1 for an hour.
+def register(registrar: str, *, device: str, domain: str, password: str, port: int, expires_s: int = 3600) -> None:
+    """Bind a device's address-of-record to a UDP port of 127.0.0.1, for an hour; `expires_s` 0 takes it away.
 
     Raises:
         AssertionError: the registrar does not take it.
@@ -26,14 +26,14 @@ def register(registrar: str, *, device: str, domain: str, password: str, port: i
         udp.settimeout(5.0)
         udp.connect((host, int(number)))
         call_id = secrets.token_hex(8)
-        udp.send(_request(device, domain, port, call_id, 1, ""))
+        udp.send(_request(device, domain, port, call_id, 1, expires_s, ""))
         proof = _proof(udp.recv(8192).decode(), device, domain, password)
-        udp.send(_request(device, domain, port, call_id, 2, proof))
+        udp.send(_request(device, domain, port, call_id, 2, expires_s, proof))
         answer = udp.recv(8192).decode()
         assert answer.startswith("SIP/2.0 200 "), answer
 
 
-def _request(device: str, domain: str, port: int, call_id: str, sequence: int, proof: str) -> bytes:
+def _request(device: str, domain: str, port: int, call_id: str, sequence: int, expires_s: int, proof: str) -> bytes:
     lines = [
         f"REGISTER sip:{domain} SIP/2.0",
         f"Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{secrets.token_hex(8)}",
@@ -43,7 +43,8 @@ def _request(device: str, domain: str, port: int, call_id: str, sequence: int, p
         f"Call-ID: {call_id}",
         f"CSeq: {sequence} REGISTER",
         f"Contact: <sip:{device}@127.0.0.1:{port}>",
-        "Expires: 3600",
+        f"Expires: {expires_s}",
+        "User-Agent: contract-handset/1",
         *([proof] if proof else []),
         "Content-Length: 0",
     ]
@@ -55,8 +56,8 @@ def _proof(challenged: str, device: str, domain: str, password: str) -> str:
     found = CHALLENGE.search(challenged)
     assert found is not None, challenged
     nonce, cnonce = found["nonce"], secrets.token_hex(8)
-    whole = _md5(
-        _md5(device, found["realm"], password), nonce, "00000001", cnonce, "auth", _md5("REGISTER", f"sip:{domain}")
+    whole = md5(
+        md5(device, found["realm"], password), nonce, "00000001", cnonce, "auth", md5("REGISTER", f"sip:{domain}")
     )
     return (
         f'Authorization: Digest username="{device}", realm="{found["realm"]}", nonce="{nonce}", uri="sip:{domain}", '
@@ -64,5 +65,6 @@ def _proof(challenged: str, device: str, domain: str, password: str) -> str:
     )
 
 
-def _md5(*parts: str) -> str:
+def md5(*parts: str) -> str:
+    """Return the hash of RFC 7616 §3.4.1: of the parts with colons between them."""
     return hashlib.md5(":".join(parts).encode(), usedforsecurity=False).hexdigest()

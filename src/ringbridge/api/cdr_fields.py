@@ -88,6 +88,10 @@ def _term_reseller(cdr: Cdr) -> str | None:
     return _said(cdr.reseller) if cdr.term_user else None
 
 
+def _through_domain(seen: Seen) -> str | None:
+    return seen.cdr.domain if seen.cdr.through_action else None
+
+
 def _other_number(seen: Seen) -> str:
     """Return whom this user spoke with: what was dialled, or what was shown to the one who was called."""
     return seen.cdr.dialled if seen.direction is Direction.OUTBOUND else seen.cdr.term_caller_id
@@ -174,7 +178,7 @@ CDR_D: Final = (
     CdrField("call-through-call-id", "mixed", lambda s: _said(s.cdr.through_sip_call_id)),
     CdrField("call-through-caller-id", "mixed", lambda s: _said(s.cdr.through_caller_id)),
     CdrField("call-through-department", "mixed"),
-    CdrField("call-through-domain", "mixed", lambda s: s.cdr.domain if s.cdr.through_action else None),
+    CdrField("call-through-domain", "mixed", _through_domain),
     CdrField("call-through-reseller", "mixed"),
     CdrField("call-through-site", "mixed"),
     CdrField("call-through-uri", "mixed", lambda s: _said(s.cdr.through_uri)),
@@ -215,12 +219,12 @@ CDR_R: Final = (
     CdrField("orig_to_uri", "string", lambda s: s.cdr.term_uri),
     CdrField("orig_to_user", "string", lambda s: s.cdr.dialled),
     CdrField("orig_to_host", "string", lambda s: host_part(s.cdr.term_uri)),
-    CdrField("by_action", "string"),
-    CdrField("by_sub", "string"),
-    CdrField("by_domain", "string"),
+    CdrField("by_action", "string", lambda s: _said(s.cdr.through_action)),
+    CdrField("by_sub", "string", lambda s: _said(s.cdr.through_user)),
+    CdrField("by_domain", "string", _through_domain),
     CdrField("by_group", "mixed"),
-    CdrField("by_uri", "string"),
-    CdrField("by_callid", "string"),
+    CdrField("by_uri", "string", lambda s: _said(s.cdr.through_uri)),
+    CdrField("by_callid", "string", lambda s: _said(s.cdr.through_sip_call_id)),
     CdrField("term_callid", "string", lambda s: s.cdr.term_sip_call_id),
     CdrField("term_ip", "string", lambda s: s.cdr.term_host),
     CdrField("term_match", "string", lambda s: _term_match(s.cdr)),
