@@ -61,7 +61,10 @@ def server(pytestconfig: pytest.Config) -> Iterator[Server]:
             yield ours
         return
     assert key is not None, "--base-url needs --key: a super user's API key"
-    yield Server(url.rstrip("/"), key, sip or f"{urlsplit(url).hostname}:5060", receiver or "")
+    url = url.rstrip("/")
+    yield Server(
+        url, url if url.startswith("https:") else "", key, sip or f"{urlsplit(url).hostname}:5060", receiver or ""
+    )
 
 
 @pytest.fixture(scope="session")
@@ -147,20 +150,22 @@ def _served() -> Iterator[Server]:
     data = Path(
         tempfile.mkdtemp(prefix="rb-", dir=memory if memory.is_dir() else None)
     )  # short: it holds a unix socket
-    http, sip = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    http, sip, https = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}", str(free_port())
     try:
-        with _process("serve", "--data", data, "--http", http, "--sip", sip) as log:
+        arguments = ["--data", data, "--http", http, "--sip", sip, "--https", "self-signed"]
+        with _process("serve", *arguments, RINGBRIDGE_HTTP_HTTPS_PORT=https) as log:
             until(lambda: "Ringbridge is ready" in log.read_text(), within_s=STARTS_WITHIN_S, what="serve is ready")
-            yield Server(f"http://{http}", (data / "admin.key").read_text().strip(), sip, RECEIVER)
+            key = (data / "admin.key").read_text().strip()
+            yield Server(f"http://{http}", f"https://127.0.0.1:{https}", key, sip, RECEIVER)
     finally:
         shutil.rmtree(data)
 
 
 @contextmanager
-def _process(command: str, *arguments: object) -> Iterator[Path]:
+def _process(command: str, *arguments: object, **settings: str) -> Iterator[Path]:
     """Run a command of Ringbridge; give the file of what it prints, and end it by its own id."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RINGBRIDGE_")}
-    environment["RINGBRIDGE_WEBHOOKS_ALLOWED_NETWORKS"] = f"{RECEIVER}/32"
+    environment |= {"RINGBRIDGE_WEBHOOKS_ALLOWED_NETWORKS": f"{RECEIVER}/32"} | settings
     with tempfile.NamedTemporaryFile(prefix=f"{command}-") as log:
         line = [sys.executable, "-m", "ringbridge", command, *map(str, arguments)]
         with ended(subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)):

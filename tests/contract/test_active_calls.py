@@ -84,6 +84,23 @@ def test_who_is_who_in_the_resource(phones: Tenant, connected: str) -> None:
     assert (call["call-orig-domain"], call["call-term-domain"]) == (phones.domain, phones.domain)
 
 
+def test_whose_call_it_is(phones: Tenant, connected: str) -> None:
+    """“`call-by-action`/`-user`/`-domain`, …, `call-orig-uri`/`-name`/`-match-uri`, …, `core-server`”"""
+    call = phones.read(connected)
+    assert (call["call-by-user"], call["call-by-domain"]) == ("1000", phones.domain)
+    assert call["call-orig-uri"] == call["call-orig-match-uri"] == f"sip:1000@{phones.domain}"
+    assert call["call-term-uri"] == f"sip:1001@{phones.domain}"
+    assert call["call-orig-name"] == "First1000 Last1000"
+    assert all(call[name] for name in ("call-by-action", "call-by-call-id", "core-server", "call-audio-codec"))
+
+
+def test_the_second_leg_s_name_once_it_exists(phones: Tenant) -> None:
+    """“`call-term-call-id` (second leg, once it exists)”"""
+    call_id = phones.place(user="1002")
+    assert phones.in_state(call_id, "orig-ringing", user="1002")["call-term-call-id"] == ""
+    phones.end(call_id, "1002")
+
+
 def test_the_answer_time_is_empty_until_answered(phones: Tenant) -> None:
     """“`call-start-datetime`, `call-answer-datetime` (empty until answered)”"""
     call_id = phones.place(call_orig_user="1002")

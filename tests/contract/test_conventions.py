@@ -253,7 +253,25 @@ def test_415_of_a_body_that_is_no_json(tenant: Tenant) -> None:
     answered(tenant.api.post(tenant.calls(), content=b"call-id=1", headers=headers), 415)
 
 
-LISTS = ("/domains", "{0}/users", "{0}/users/1000/devices", "{0}/phonenumbers", "{0}/calls", "{0}/cdrs", "/cdrs")
+LISTS = (
+    "/domains",
+    "{0}/users",
+    "{0}/users/1000/devices",
+    "{0}/users/1000/answerrules",
+    "{0}/users/1000/calls",
+    "{0}/users/1000/cdrs",
+    "{0}/phonenumbers",
+    "{0}/dialplans/plan/dialrules",
+    "{0}/connections",
+    "{0}/calls",
+    "{0}/cdrs",
+    "{0}/subscriptions",
+    "/subscriptions",
+    "/phonenumbers",
+    "/connections",
+    "/cdrs",
+    "/apikeys",
+)
 
 
 @pytest.mark.parametrize("path", LISTS)

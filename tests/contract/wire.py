@@ -22,11 +22,15 @@ Json = Any
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Whom the tests ask: an address, a super user's key, where its phones register, and where it sends events."""
+    """Whom the tests ask."""
 
     url: str
+    https: str
+    """The same by HTTPS; empty where none is known."""
     key: str
+    """A super user's."""
     sip: str
+    """Where phones register."""
     receiver: str
     """An address of this machine that events may be sent to; empty where none is known."""
 
