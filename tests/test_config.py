@@ -118,6 +118,8 @@ def test_every_fault_is_named_at_once_with_what_is_allowed() -> None:
         ("sip.t2_s", "inf"),
         ("bus.url", "http://127.0.0.1"),
         ("bus.url", "nats://a, nats://b"),
+        ("sip.digest_algorithms", ""),
+        ("sip.digest_algorithms", "MD5,SHA-1"),
         ("relay.address", "unix:/run/rtpproxy.sock"),
         ("node.roles", ""),
         ("node.roles", "api,brain"),

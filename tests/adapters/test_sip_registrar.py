@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+import socket
 from collections.abc import AsyncIterator
 from hashlib import md5, sha256
 
@@ -14,7 +16,7 @@ from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.replica import Replica
 from ringbridge.adapters.sip_node import SipNode, SipNodeSettings
 from ringbridge.adapters.sip_registrar import SipRegistrar
-from ringbridge.config import SipConfig
+from ringbridge.config import DigestHash, SipConfig
 from ringbridge.main import SystemClock
 from ringbridge.model.directory import Device, Domain
 from ringbridge.model.ids import NodeId
@@ -65,7 +67,7 @@ def ha1(hashed: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def registrar(bus: MemoryBus) -> AsyncIterator[Registrar]:
+async def registrar(bus: MemoryBus, config: SipConfig | None = None) -> AsyncIterator[Registrar]:
     clock = SystemClock()
     store = MemoryStore(clock)
     device = Device(domain="acme", user="1001", device="1001", ha1_md5=ha1("md5"), ha1_sha256=ha1("sha256"))
@@ -82,7 +84,13 @@ async def registrar(bus: MemoryBus) -> AsyncIterator[Registrar]:
     node = SipNode(SipNodeSettings(port=0), on_event=take)
     taken.append(
         SipRegistrar(
-            config=SipConfig(), node=node, node_id=NodeId("n1"), bus=bus, directory=store, replica=replica, clock=clock
+            config=config or SipConfig(),
+            node=node,
+            node_id=NodeId("n1"),
+            bus=bus,
+            directory=store,
+            replica=replica,
+            clock=clock,
         )
     )
     found = Registrar(node, store)
@@ -123,3 +131,27 @@ async def test_a_bus_that_is_away_is_said() -> None:
 async def test_a_bug_is_told_to_the_phone_that_it_hit() -> None:
     async with registrar(MovesNothing(MemoryHub())) as found:
         assert await found.register("acme") == 500
+
+
+@pytest.mark.parametrize("hashes", [["SHA-256", "MD5"], ["MD5"], ["SHA-256"]])
+async def test_a_challenge_has_the_hashes_of_the_configuration_the_best_first(hashes: list[str]) -> None:
+    config = SipConfig(digest_algorithms=frozenset(map(DigestHash, hashes)))
+    async with registrar(MemoryBus(MemoryHub()), config) as found:
+        with socket.socket(type=socket.SOCK_DGRAM) as udp:
+            udp.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(udp, (found.node.host, found.node.port))
+            lines = [
+                "REGISTER sip:acme SIP/2.0",
+                "Via: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1;rport",
+                "Max-Forwards: 70",
+            ]
+            lines += ["From: <sip:1001@acme>;tag=1", "To: <sip:1001@acme>", "Call-ID: 1", "CSeq: 1 REGISTER"]
+            lines += ["Contact: <sip:1001@127.0.0.1>", "Content-Length: 0", "", ""]
+            await loop.sock_sendall(udp, "\r\n".join(lines).encode())
+            async with asyncio.timeout(5):
+                answer = (await loop.sock_recv(udp, 65_535)).decode()
+    assert re.findall(r"WWW-Authenticate: .*algorithm=([^,]+)", answer) == hashes
+    # A phone that knows both proves itself by what is asked for.
+    async with registrar(MemoryBus(MemoryHub()), config) as found:
+        assert await found.register("acme") == 200

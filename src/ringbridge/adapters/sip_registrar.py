@@ -21,7 +21,7 @@ from ringbridge.config import SipConfig
 from ringbridge.model.directory import Device, Location
 from ringbridge.model.errors import BusUnavailable
 from ringbridge.model.ids import NodeId
-from ringbridge.sip.digest import Ha1
+from ringbridge.sip.digest import Algorithm, Ha1
 from ringbridge.sip.digest_server import DigestServer, Verdict, read_credentials
 from ringbridge.sip.errors import ProtocolError
 from ringbridge.sip.peer import Peer, Transport
@@ -63,7 +63,11 @@ class SipRegistrar:
         self._replica = replica
         self._clock = clock
         self._node_id = node_id
-        self._digest = DigestServer(key=secrets.token_bytes(32), nonce_lifetime_s=config.nonce_lifetime_s)
+        self._digest = DigestServer(
+            key=secrets.token_bytes(32),
+            nonce_lifetime_s=config.nonce_lifetime_s,
+            algorithms=[one for one in Algorithm if one.value in config.digest_algorithms],
+        )
         self._rules = RegistrarRules(
             default_expires_s=config.register_default_expires_s,
             min_expires_s=config.register_min_expires_s,

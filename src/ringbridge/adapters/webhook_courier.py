@@ -174,6 +174,8 @@ class Courier:
                 self._unread.discard(stream)
             return
         place, item = found
+        if self.subscription.expires_at <= self._parts.clock.now():
+            item = None  # from then on nothing, until this is let go
         if item is None:
             self._ledger.pass_by(place)
             self._passed += 1

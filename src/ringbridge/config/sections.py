@@ -49,6 +49,13 @@ class Plain(StrEnum):
     NO = "no"
 
 
+class DigestHash(StrEnum):
+    """A hash that phones prove their password by."""
+
+    SHA_256 = "SHA-256"
+    MD5 = "MD5"
+
+
 class LogFormat(StrEnum):
     """How a log line looks; auto is console on a terminal and JSON elsewhere."""
 
@@ -172,6 +179,9 @@ class SipConfig(Section, frozen=True):
     """Shortest life granted, in seconds; a shorter wish gets 423. A minute keeps a NAT open and the registrar quiet."""
     register_max_expires_s: Annotated[int, Meta(ge=10, le=86400)] = 3600
     """Longest life granted, in seconds; a longer wish is cut. A phone that vanished is forgotten within the hour."""
+    digest_algorithms: Annotated[frozenset[DigestHash], Meta(min_length=1)] = frozenset(DigestHash)
+    """Hashes that a REGISTER is challenged with, SHA-256 first (RFC 8760 §2.4). `MD5` alone is for who reads only the
+    first challenge and does not know SHA-256: some old phones, and SIPp."""
     nonce_lifetime_s: Seconds = 300.0
     """How long a digest nonce serves, in seconds; old ones are answered with stale=true, which costs a round trip."""
     max_packets_per_source_per_s: Annotated[int, Meta(ge=1)] = 10_000
