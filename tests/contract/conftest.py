@@ -165,7 +165,8 @@ def _served() -> Iterator[Server]:
 def _process(command: str, *arguments: object, **settings: str) -> Iterator[Path]:
     """Run a command of Ringbridge; give the file of what it prints, and end it by its own id."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RINGBRIDGE_")}
-    environment |= {"RINGBRIDGE_WEBHOOKS_ALLOWED_NETWORKS": f"{RECEIVER}/32"} | settings
+    environment |= {"RINGBRIDGE_WEBHOOKS_ALLOWED_NETWORKS": f"{RECEIVER}/32"}
+    environment |= {"RINGBRIDGE_SIP_DIGEST_ALGORITHMS": "MD5"} | settings  # which SIPp knows
     with tempfile.NamedTemporaryFile(prefix=f"{command}-") as log:
         line = [sys.executable, "-m", "ringbridge", command, *map(str, arguments)]
         with ended(subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)):

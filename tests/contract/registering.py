@@ -1,8 +1,4 @@
-"""Registers a phone's address by hand: a load generator's SIPp then answers there.
-
-Not by SIPp itself: Debian's knows MD5 alone and reads only the first challenge, and RFC 8760 §2.4 has the strongest,
-SHA-256, first.
-"""
+"""Registers a phone's address by hand, by the MD5 challenge (RFC 3261 §10, RFC 7616)."""
 
 from __future__ import annotations
 

@@ -42,9 +42,9 @@ def test_active_calls_are_limited(phones: Tenant) -> None:
         assert "may have 1" in answered(refused, 429)["message"]
         assert int(refused.headers["retry-after"]) > 0
         answered(phones.api.get(phones.call(body["call-id"], "1002")), 404)
-        phones.end(first, "1002")
+        phones.drop(first, "1002")
         until(lambda: phones.api.post(phones.calls("1002"), json=body).status_code == 202, what="a place is free")
-        phones.end(body["call-id"], "1002")
+        phones.drop(body["call-id"], "1002")
 
 
 def test_how_long_a_user_s_phones_ring(phones: Tenant) -> None:
@@ -64,7 +64,7 @@ def test_what_a_user_shows(phones: Tenant, handsets: dict[str, Carrier], field: 
     before = phones.api.get(f"{phones.path}/users/1000").json()
     seen = len(handsets["1001"].invites)
     with with_fields(phones, "/users/1000", **{field: value}):
-        phones.end(in_talk(phones))
+        phones.drop(in_talk(phones))
     answered(phones.api.put(f"{phones.path}/users/1000", json={"caller-id-number": before["caller-id-number"]}), 202)
     assert str(value) in handsets["1001"].invites[seen].headers["from"]
 
@@ -85,7 +85,7 @@ def test_a_user_s_dial_plan_chooses_the_rules(phones: Tenant) -> None:
     with with_fields(phones, "/users/1000", dial_plan=f"plan-{ours}"):
         call_id = in_talk(phones, term=f"{ours}1")
         assert phones.read(call_id)["call-term-user"] == "1001"
-        phones.end(call_id)
+        phones.drop(call_id)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_dial_policies(phones: Tenant, carrier: Carrier, policy: str, *, permits
     """“`dial-policy`” acts: “Dial policy: who may dial what; unknown policies permit nothing outside the domain”"""
     outside = through(phones, carrier, "to-connection")
     with with_fields(phones, "/users/1000", dial_policy=policy):
-        phones.end(in_talk(phones))
+        phones.drop(in_talk(phones))
         answer = phones.api.post(phones.calls(), json=call_body(term=outside))
         if permits:
             answered(answer, 202)
@@ -105,13 +105,20 @@ def test_dial_policies(phones: Tenant, carrier: Carrier, policy: str, *, permits
             assert carrier.invites == []
 
 
+@pytest.fixture(scope="module")
+def somebody(tenant: Tenant) -> str:
+    """Return a user who logs in."""
+    return person(tenant)
+
+
 @pytest.mark.parametrize("status", ["new", "reset", "pwd reset"])
-def test_whose_account_is_not_active(server: Server, tenant: Tenant, status: str) -> None:
+def test_whose_account_is_not_active(server: Server, tenant: Tenant, somebody: str, status: str) -> None:
     """“`account-status`” acts: whose is another than `standard` does not log in."""
-    user = person(tenant)
+    user = somebody
     path = f"{tenant.path}/users/{user}"
     with server.client(None) as client:
-        token = answered(client.post("/tokens", json=grant(tenant, user)), 200)["access_token"]
+        body = {"domain": tenant.domain, "user": user}
+        token = answered(tenant.api.post("/jwt", json=body), 200)["token"]
         answered(tenant.api.put(path, json={"account-status": status}), 202)
         answered(client.post("/tokens", json=grant(tenant, user)), 401, 403)
         with server.client(token) as own:
@@ -171,7 +178,7 @@ def test_a_connection_by_tcp(phones: Tenant) -> None:
         with accepted:
             accepted.settimeout(10.0)
             received = accepted.recv(65_535).decode()
-    phones.end(call_id)
+    phones.drop(call_id)
     assert received.startswith("INVITE sip:")
     assert re.search(r"^Via: SIP/2\.0/TCP ", received, re.MULTILINE)
 

@@ -18,7 +18,7 @@ def connected(phones: Tenant) -> Iterator[str]:
     call_id = phones.place()
     phones.in_state(call_id, "connected")
     yield call_id
-    phones.end(call_id)
+    phones.drop(call_id)
 
 
 @pytest.mark.parametrize("at", ["/calls", "/users/1000/calls"])
@@ -98,17 +98,17 @@ def test_the_second_leg_s_name_once_it_exists(phones: Tenant) -> None:
     """“`call-term-call-id` (second leg, once it exists)”"""
     call_id = phones.place(user="1002")
     assert phones.in_state(call_id, "orig-ringing", user="1002")["call-term-call-id"] == ""
-    phones.end(call_id, "1002")
+    phones.drop(call_id, "1002")
 
 
 def test_the_answer_time_is_empty_until_answered(phones: Tenant) -> None:
     """“`call-start-datetime`, `call-answer-datetime` (empty until answered)”"""
     call_id = phones.place(call_orig_user="1002")
     assert phones.in_state(call_id, "orig-ringing")["call-answer-datetime"] == ""
-    phones.end(call_id)
+    phones.drop(call_id)
     call_id = phones.place()
     assert phones.in_state(call_id, "connected")["call-answer-datetime"] != ""
-    phones.end(call_id)
+    phones.drop(call_id)
 
 
 def test_the_names_of_a_call_in_a_path(phones: Tenant, connected: str) -> None:

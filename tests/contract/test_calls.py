@@ -13,7 +13,7 @@ def test_post_makes_a_call(phones: Tenant) -> None:
     """“`POST /domains/{domain}/users/{user}/calls`: make a call”"""
     call_id = phones.place()
     assert phones.in_state(call_id, "connected")["call-id"] == call_id
-    phones.end(call_id)
+    phones.drop(call_id)
 
 
 def test_202_with_the_call_id(phones: Tenant) -> None:
@@ -21,7 +21,7 @@ def test_202_with_the_call_id(phones: Tenant) -> None:
     body = call_body()
     answer = answered(phones.api.post(phones.calls(), json=body), 202)
     assert answer == {"code": 202, "message": "Accepted", "call-id": body["call-id"]}
-    phones.end(body["call-id"])
+    phones.drop(body["call-id"])
 
 
 def test_200_with_the_resource(phones: Tenant) -> None:
@@ -30,7 +30,7 @@ def test_200_with_the_resource(phones: Tenant) -> None:
     made = answered(phones.api.post(phones.calls(), json=body), 200)
     assert made["call-id"] == body["call-id"]
     assert set(made) == set(phones.read(body["call-id"]))
-    phones.end(body["call-id"])
+    phones.drop(body["call-id"])
 
 
 def test_synchronous_absent_is_no(phones: Tenant) -> None:
@@ -38,7 +38,7 @@ def test_synchronous_absent_is_no(phones: Tenant) -> None:
     for more in ({}, {"synchronous": "no"}):
         body = call_body(**more)
         answered(phones.api.post(phones.calls(), json=body), 202)
-        phones.end(body["call-id"])
+        phones.drop(body["call-id"])
 
 
 def test_a_call_without_an_id_is_refused(phones: Tenant) -> None:
@@ -65,7 +65,7 @@ def test_the_call_id_is_not_the_sip_call_id(phones: Tenant) -> None:
     call_id = phones.place()
     legs = phones.in_state(call_id, "connected")["call-legs"]
     assert all(leg["sip-call-id"] != call_id for leg in legs)
-    phones.end(call_id)
+    phones.drop(call_id)
 
 
 def test_a_call_without_a_destination_is_refused(phones: Tenant) -> None:
@@ -78,7 +78,7 @@ def test_the_forms_of_a_destination(phones: Tenant, form: str) -> None:
     """“extension, number (spaces, dashes, brackets, `+` tolerated), `user@domain`, `sip:` URI of an own domain”"""
     call_id = phones.place(term=form.format(domain=phones.domain))
     assert phones.in_state(call_id, "connected")["call-term-user"] == "1001"
-    phones.end(call_id)
+    phones.drop(call_id)
 
 
 def test_a_sip_uri_of_a_foreign_domain_is_refused(phones: Tenant) -> None:
@@ -92,7 +92,7 @@ def test_the_destination_rings_once_the_origination_is_connected(phones: Tenant)
     call_id = phones.place(call_orig_user="1002")  # whose phone rings and does not answer
     call = phones.in_state(call_id, "orig-ringing")
     assert [leg["leg"] for leg in call["call-legs"] if leg["state"] != "pending"] == ["origination"]
-    phones.end(call_id)
+    phones.drop(call_id)
 
 
 @pytest.mark.parametrize("blank", [None, "", " "])
@@ -100,7 +100,7 @@ def test_the_origination_defaults_to_the_user_of_the_path(phones: Tenant, blank:
     """“`call-orig-user`: default `user@domain` of the path; blank is the same”"""
     call_id = phones.place() if blank is None else phones.place(call_orig_user=blank)
     assert phones.in_state(call_id, "connected")["call-orig-user"] == "1000"
-    phones.end(call_id)
+    phones.drop(call_id)
 
 
 @pytest.mark.parametrize("form", ["1000", "1000@{domain}", "sip:1000@{domain}"])
@@ -108,17 +108,17 @@ def test_the_first_leg_rings_a_device_or_a_user(phones: Tenant, form: str) -> No
     """“what the first leg rings: a device (`1001_mobile`, `1001m@domain`), a user (all devices), or a number”"""
     call_id = phones.place(call_orig_user=form.format(domain=phones.domain))
     phones.in_state(call_id, "connected")
-    phones.end(call_id)
+    phones.drop(call_id)
 
 
 def test_auto_answer_enabled_makes_a_ringing_phone_answer(phones: Tenant) -> None:
     """“`auto-answer-enabled`: `yes`/`no`, default `no`: auto-answer headers on the first leg”"""
     call_id = phones.place(user="1002", auto_answer_enabled="no")
     phones.in_state(call_id, "orig-ringing", user="1002")
-    phones.end(call_id, "1002")
+    phones.drop(call_id, "1002")
     call_id = phones.place(user="1002", auto_answer_enabled="yes")
     phones.in_state(call_id, "connected", user="1002")
-    phones.end(call_id, "1002")
+    phones.drop(call_id, "1002")
     assert "auto-answer-enabled" in faulted(
         phones.api.post(phones.calls(), json=call_body(**{"auto-answer-enabled": "maybe"})), 400
     )
@@ -128,7 +128,7 @@ def test_the_caller_id_defaults_to_the_users_own(phones: Tenant) -> None:
     """“`caller-id-number`: default: the user's own”"""
     call_id = phones.place()
     assert phones.in_state(call_id, "connected")["caller-id-number"].lstrip("+") == "12025550101"
-    phones.end(call_id)
+    phones.drop(call_id)
 
 
 def test_a_dial_rule_application_is_taken(phones: Tenant) -> None:
@@ -136,7 +136,7 @@ def test_a_dial_rule_application_is_taken(phones: Tenant) -> None:
     one”"""
     call_id = phones.place(dial_rule_application="to-user")
     phones.in_state(call_id, "connected")
-    phones.end(call_id)
+    phones.drop(call_id)
 
 
 @pytest.mark.parametrize("header", ["X-Ticket: 4711", "X-CRM-Id:7"])
@@ -144,7 +144,7 @@ def test_a_header_may_be_added(phones: Tenant, header: str) -> None:
     """“`call-term-added-sip-header`: optional: one `Name: value` added to the second leg's INVITE”"""
     call_id = phones.place(call_term_added_sip_header=header)
     phones.in_state(call_id, "connected")
-    phones.end(call_id)
+    phones.drop(call_id)
 
 
 @pytest.mark.parametrize("header", ["Via: x", "Ticket: 1", "X-A", "X-A: 1\r\nX-B: 2", "X A: 1"])
@@ -162,7 +162,7 @@ def test_names_seen_from_clients(phones: Tenant) -> None:
     answered(phones.api.post(phones.calls(), json=body), 202)
     call = phones.in_state(call_id, "connected")
     assert (call["call-orig-user"], call["call-term-user"]) == ("1000", "1001")
-    phones.end(call_id)
+    phones.drop(call_id)
 
 
 def test_the_call_id_in_the_query(phones: Tenant) -> None:
@@ -170,7 +170,7 @@ def test_the_call_id_in_the_query(phones: Tenant) -> None:
     call_id = new_id()
     answer = answered(phones.api.post(phones.calls(), params={"callid": call_id}, json={"call-term-user": "1001"}), 202)
     assert answer["call-id"] == call_id
-    phones.end(call_id)
+    phones.drop(call_id)
 
 
 def test_where_both_are_there_the_true_field_wins(phones: Tenant) -> None:
@@ -180,7 +180,7 @@ def test_where_both_are_there_the_true_field_wins(phones: Tenant) -> None:
     assert answer["call-id"] == body["call-id"]
     call = phones.in_state(body["call-id"], "connected")
     assert (call["call-orig-user"], call["call-term-user"]) == ("1000", "1001")
-    phones.end(body["call-id"])
+    phones.drop(body["call-id"])
 
 
 def one_leg(phones: Tenant) -> dict[str, Json]:
@@ -214,7 +214,7 @@ def test_synchronous_does_not_make_another_request(phones: Tenant) -> None:
     again = phones.api.post(phones.calls(), json=body | {"synchronous": "yes"})
     assert answered(again, 200)["call-id"] == body["call-id"]
     assert again.headers["idempotent-replayed"] == "true"
-    phones.end(body["call-id"])
+    phones.drop(body["call-id"])
 
 
 def test_another_request_with_the_id_is_a_conflict(phones: Tenant) -> None:
@@ -229,7 +229,7 @@ def test_another_request_with_the_id_is_a_conflict(phones: Tenant) -> None:
         (fault,) = answered(answer, 409)["errors"]
         assert fault["code"] == "call-id-conflict"
         assert "1002" not in answer.text
-    phones.end(body["call-id"])
+    phones.drop(body["call-id"])
 
 
 def test_a_refused_attempt_leaves_the_id_free(phones: Tenant) -> None:
@@ -239,7 +239,7 @@ def test_a_refused_attempt_leaves_the_id_free(phones: Tenant) -> None:
     answer = phones.api.post(phones.calls(), json=body)
     answered(answer, 202)
     assert "idempotent-replayed" not in answer.headers
-    phones.end(body["call-id"])
+    phones.drop(body["call-id"])
 
 
 def test_a_delete_before_the_post_keeps_the_call_from_being_dialled(phones: Tenant) -> None:
@@ -257,4 +257,4 @@ def test_the_id_in_another_domain_is_another_call(phones: Tenant, other: Tenant)
     answer = other.api.post(other.calls(), json=body)
     assert "call-orig-user" in faulted(answer, 400)  # nobody is registered there; it is no conflict
     answered(other.api.get(other.call(body["call-id"])), 404)
-    phones.end(body["call-id"])
+    phones.drop(body["call-id"])

@@ -144,7 +144,7 @@ def second_leg(phones: Tenant, number: str) -> str:
     """Call a number; return whose phone answered."""
     call_id = phones.place(term=number)
     user = phones.in_state(call_id, "connected")["call-term-user"]
-    phones.end(call_id)
+    phones.drop(call_id)
     return str(user)
 
 
@@ -203,4 +203,4 @@ def test_live_calls_are_not_touched(phones: Tenant) -> None:
     phones.in_state(call_id, "connected")
     answered(phones.api.put(f"{phones.path}/users/1001", json={"name-last-name": "Changed"}), 202)
     assert phones.read(call_id)["call-state"] == "connected"
-    phones.end(call_id)
+    phones.drop(call_id)

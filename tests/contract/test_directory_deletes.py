@@ -134,11 +134,11 @@ def test_what_a_rule_or_a_number_sends_calls_to(
 
 
 @pytest.mark.parametrize("cascade", ["maybe", "1", ""])
-def test_cascade_is_yes_or_no(whole: Tenant, cascade: str) -> None:
+def test_cascade_is_yes_or_no(tenant: Tenant, cascade: str) -> None:
     """“Booleans are the strings `yes` and `no`.” (section 1): and nothing is deleted by a slip."""
-    answer = whole.api.delete(whole.path, params={"cascade": cascade})
+    answer = tenant.api.delete(tenant.path, params={"cascade": cascade})
     answered(answer, 400, 409)
-    answered(whole.api.get(whole.path), 200)
+    answered(tenant.api.get(tenant.path), 200)
 
 
 def test_a_change_that_was_read_before_another_is_refused(tenant: Tenant) -> None:

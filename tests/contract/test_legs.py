@@ -30,7 +30,7 @@ def both(phones: Tenant, handsets: dict[str, Carrier], **more: Json) -> tuple[Re
     call_id = phones.place(**more)
     phones.in_state(call_id, "connected")
     found = [invite(phones, handsets, call_id, leg) for leg in ("origination", "termination")]
-    phones.end(call_id)
+    phones.drop(call_id)
     return found[0], found[1]
 
 

@@ -89,6 +89,10 @@ class Tenant:
         until(is_there, what=f"{call_id} is {states}")
         return found
 
+    def drop(self, call_id: str, user: str = "1000") -> None:
+        """End a call that nothing more is asked of."""
+        answered(self.api.delete(self.call(call_id, user)), 202)
+
     def end(self, call_id: str, user: str = "1000") -> dict[str, Json]:
         """End a call and return it when it has ended."""
         answered(self.api.delete(self.call(call_id, user)), 202)
