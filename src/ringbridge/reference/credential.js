@@ -1,30 +1,21 @@
 // The credential that was entered: kept for this tab alone, in its sessionStorage, and forgotten with it.
+import { createStore } from "../console/core.js";
 
 const KEPT = "ringbridge-reference";
 const SETTLED_MS = 200; // after the last key, when the component has taken what was typed
 
-const followers = new Set();
-let known = sessionStorage.getItem(KEPT) ?? "";
-
 /** The API key or token that requests are sent with; empty if there is none. */
-export const credential = () => known;
-
-/** Calls `tell` whenever the credential changes. */
-export function followCredential(tell) {
-  followers.add(tell);
-  return () => followers.delete(tell);
-}
+export const credential = createStore(sessionStorage.getItem(KEPT) ?? "");
 
 /** Takes over what is entered in the component's own boxes, which `read` returns. */
 export function fromScalar(read) {
   let timer = 0;
   const look = () => {
     const now = read().trim();
-    if (now === known) return;
-    known = now;
+    if (now === credential.get()) return;
     if (now) sessionStorage.setItem(KEPT, now);
     else sessionStorage.removeItem(KEPT);
-    for (const tell of [...followers]) tell(now);
+    credential.set(now);
   };
   for (const kind of ["input", "change", "paste", "click", "focusout"]) {
     document.addEventListener(

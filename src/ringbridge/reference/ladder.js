@@ -2,9 +2,9 @@
 import { html, render, useEffect, useLoad, useRef, useState } from "../console/core.js";
 import { follow, start } from "../console/events.js";
 import { causeText, STATES } from "../console/format.js";
-import { BASE, send } from "../console/http.js";
+import { send } from "../console/http.js";
 import { Ladder, SNUG } from "../console/ladder.js";
-import { followCalls, latestCall } from "./sending.js";
+import { callHref, latestCall } from "./sending.js";
 
 const PHONE = matchMedia("(max-width: 46rem)"); // the answer is below the form then
 const TOGETHER_MS = 120; // events that come together are one look at the call
@@ -41,8 +41,8 @@ function useLiveCall({ id, path, token }) {
 }
 
 function consoleLink(call, path) {
-  const [domain, user] = /domains\/([^/]+)\/users\/([^/]+)/.exec(path).slice(1);
-  return new URL(`console/#/call/${domain}/${user}/${encodeURIComponent(call["call-id"])}`, BASE).href;
+  const [domain, user] = /domains\/([^/]+)\/users\/([^/]+)/.exec(path).slice(1).map(decodeURIComponent);
+  return callHref({ domain, user, id: call["call-id"] });
 }
 
 function LiveCall({ made }) {
@@ -55,7 +55,7 @@ function LiveCall({ made }) {
   };
   const state = data?.call["call-state"];
   const cause = data?.call["release-cause"];
-  return html`<section class="live-call" aria-label="The call that this request made">
+  return html`<section class="ours live-call" aria-label="The call that this request made">
     <header>
       <h3>The call, as it happens</h3>
       <p role="status" class="state ${state ?? ""}">${state ? STATES[state] ?? state : "Looking…"}</p>
@@ -78,8 +78,8 @@ class LadderElement extends HTMLElement {
       render(made && html`<${LiveCall} key=${made.path} made=${made} />`, this);
       if (made && PHONE.matches) requestAnimationFrame(() => this.scrollIntoView({ block: "start" }));
     };
-    this.#leave = followCalls(show);
-    show(latestCall());
+    this.#leave = latestCall.follow(show);
+    show(latestCall.get());
   }
 
   disconnectedCallback() {

@@ -1,10 +1,10 @@
 // What was asked of the API with one's keys: searched, paged, opened, and sent again as a new call.
 import { ask, list, read } from "../api.js";
 import { html, useLoad, useState } from "../core.js";
+import { Exchange, keyOf, madeBy, pathOf, REQUESTS, Status } from "../exchanges.js";
 import { since } from "../format.js";
-import { Button, Empty, ErrorNote, Field, Loaded, Notice, Pager, Table, Time } from "../parts.js";
+import { Button, Empty, Field, Loaded, Pager, Table, Time } from "../parts.js";
 
-const REQUESTS = "/ringbridge/v1/requests";
 const LIMIT = 50;
 const NOTHING = { method: "", path: "", status: "", key: "", since: "", until: "" };
 const METHODS = [["", "All"], ...["GET", "POST", "PUT", "PATCH", "DELETE"].map((one) => [one, one])];
@@ -14,107 +14,17 @@ const STATUSES = [
   ["4xx", "4xx: refused"],
   ["5xx", "5xx: failed"],
 ];
-const CALLS = /^\/ns-api\/v2\/domains\/([^/]+)\/users\/([^/]+)\/calls\/?$/;
-const REMARKS = {
-  cut: (size) => `Only its beginning is kept; it had ${size} bytes.`,
-  redacted: () => "Secrets in it were replaced before it was kept.",
-  hidden: () => "It is not kept: it cannot be read, and may hold a secret.",
-};
 
 /** What was searched for last and by whom, so that who comes back from one request finds the list as it was. */
 let last = { by: "", fields: NOTHING, start: 1 };
 
-const pathOf = (id) => `${REQUESTS}/${encodeURIComponent(id)}`;
-const keyOf = (one) => (one["key-prefix"] ? `${one["key-prefix"]}${one["key-id"]}…` : "a login");
-const madeBy = ({ domain, user }) => (domain === "*" ? "everything" : user === "*" ? domain : `${user}@${domain}`);
-
-function Status({ of }) {
-  return html`<span class=${of < 400 ? "" : "failed"}>${of}</span>`;
-}
-
-function Facts({ facts }) {
-  return html`<dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
-}
-
-/** JSON on several lines; anything else, what is masked or cut too, as it stands. */
-function laidOut(text) {
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text;
-  }
-}
-
-function Part({ title, headers, text, state, size }) {
-  return html`<section class="card">
-    <h2>${title}</h2>
-    <${Facts} facts=${Object.entries(headers)} />
-    ${state === "none" && html`<p class="none">No body.</p>`}
-    ${REMARKS[state] && html`<p class="small">${REMARKS[state](size)}</p>`}
-    ${text && html`<pre>${laidOut(text)}</pre>`}
-  </section>`;
-}
-
-/** Where the page of the call is that an answer tells of; null where it tells of none. */
-function callHref(request, answer) {
-  const found = CALLS.exec(request.path);
-  if (!found || !answer["call-id"] || "would-ring" in answer) return null;
-  const domain = found[1] === "~" ? request.domain : found[1];
-  const user = found[2] === "~" ? request.user : found[2];
-  return `#/call/${[domain, user, answer["call-id"]].map(encodeURIComponent).join("/")}`;
-}
-
-function SendAgain({ request }) {
-  const [error, setError] = useState(null);
-  const [answer, setAnswer] = useState(null);
-  const send = async () => {
-    setAnswer(null);
-    setAnswer(await (await ask("POST", `${pathOf(request.id)}/resend`)).json());
-  };
-  const href = answer && callHref(request, answer);
-  return html`<div class="row">
-      <${Button} kind="main" act=${send} onError=${setError}>Send again as a new call<//>
-      <p class="small">With a call-id of its own, and what you may do.</p>
-    </div>
-    <${ErrorNote} error=${error} />
-    ${answer &&
-    html`<${Notice}>
-      ${href
-        ? html`<p>A new call is placed. <a href=${href}>Open the call</a></p>`
-        : html`<p>It was asked again what would ring. Nobody has been dialled.</p>`}
-    <//>`}`;
-}
-
-function Request({ request }) {
-  const query = Object.entries(request.query);
-  const facts = [
-    ["Asked", html`<${Time} at=${request.datetime} />`],
-    ["Status", html`<${Status} of=${request.status} />`],
-    ["Took", since(request["duration-ms"])],
-    ["Operation", request.operation],
-    ["Made by", madeBy(request)],
-    ["Key", keyOf(request)],
-    ["Address", request.address],
-    ["User agent", request["user-agent"] || "–"],
-    ["Request id", request["request-id"]],
-  ];
-  return html`<h1>${request.method} ${request.path}</h1>
-    <${Facts} facts=${facts} />
-    ${query.length > 0 && html`<h2>Query</h2><${Facts} facts=${query} />`}
-    ${request.masked &&
-    html`<p class="note">Telephone numbers are masked: it was made with a wider scope than yours.</p>`}
-    ${request.resendable && html`<${SendAgain} request=${request} />`}
-    <div class="two">
-      <${Part} title="Sent" headers=${request.headers} text=${request.body} state=${request["body-state"]} size=${request["body-size"]} />
-      <${Part} title="Answered" headers=${request["answer-headers"]} text=${request.answer} state=${request["answer-state"]} size=${request["answer-size"]} />
-    </div>`;
-}
+const callHref = ({ domain, user, id }) => `#/call/${[domain, user, id].map(encodeURIComponent).join("/")}`;
 
 function OneRequest({ id }) {
   const loaded = useLoad(() => read(pathOf(id)), [id]);
   return html`<p class="back"><a href="#/requests">Requests</a></p>
     ${loaded.data === null && html`<h1>Request</h1>`}
-    <${Loaded} of=${loaded}>${(request) => html`<${Request} request=${request} />`}<//>`;
+    <${Loaded} of=${loaded}>${(request) => html`<${Exchange} request=${request} level=${1} ask=${ask} hrefOf=${callHref} />`}<//>`;
 }
 
 /** Two lines in one cell. */
