@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from ringbridge.model.device_password import with_password
 from tests.cli.conftest import PROGRAM, Api
 from tests.cli.forked import Outcome, command
 
@@ -101,6 +102,60 @@ async def test_devices_tell_whether_they_are_registered(api: Api) -> None:
     assert first_cells(await run(api, "devices", "list", "--user", "1002@other")) == [("1002_desk", "1002")]
     none = await run(api, "devices", "list", "--user", "1003", "--registered", key=api.world.manager_key)
     assert "`ringbridge phone` registers one to try with" in none.err
+
+
+async def test_a_device_is_added_with_a_password_told_once_shown_and_removed(api: Api) -> None:
+    key = api.world.manager_key
+    added = await run(api, "devices", "add", "1001_mobile", "--user", "1001", "--model", "Soft phone", key=key)
+    assert added.status == 0
+    [password] = added.out.splitlines()
+    assert len(password) >= 20
+    assert "added sip:1001_mobile@demo: the phone logs in as 1001_mobile, with this password: keep it now" in added.err
+    stored = await api.world.store.device("demo", "1001_mobile")
+    assert stored is not None
+    assert with_password(stored, password) == stored
+    shown = await run(api, "devices", "show", "1001_mobile", key=key)
+    for text in ("sip:1001_mobile@demo", "unregistered", "Soft phone"):
+        assert text in shown.out
+    assert password not in shown.out
+    again = await run(api, "devices", "add", "1001_mobile", "--user", "1001@demo")
+    assert (again.status, again.out) == (2, "")
+    as_json = await run(api, "devices", "show", "1001_desk@demo", "--user", "1001", "--json")
+    assert json.loads(as_json.out)["device-sip-registration-state"] == "registered"
+    assert (await run(api, "devices", "remove", "1001_mobile", key=key)).out == "removed 1001_mobile\n"
+    gone = await run(api, "devices", "show", "1001_mobile", key=key)
+    assert gone.err == (
+        "ringbridge: DEVICE: no device 1001_mobile that this key sees\n"
+        "  `ringbridge devices list` has those that are there\n"
+    )
+    of_user = await run(api, "devices", "remove", "1001_mobile", "--user", "1001", key=key)
+    assert "`ringbridge devices list` has those that are there" in of_user.err
+
+
+async def test_a_device_s_name_in_several_domains_is_asked_for_with_its_domain(api: Api) -> None:
+    done = await run(api, "devices", "remove", "1001_desk")
+    assert done.status == 2
+    assert "1001_desk is the name of several; allowed: 1001_desk@demo, 1001_desk@other" in done.err
+    assert (await run(api, "devices", "remove", "1001_desk@other")).status == 0
+    assert await api.world.store.device("demo", "1001_desk") is not None
+
+
+async def test_every_fault_of_a_device_is_named_by_its_option(api: Api) -> None:
+    done = await run(api, "devices", "add", "a b", "--user", "1001@demo", "--set", "device-srtp-enabled=maybe")
+    assert done.status == 2
+    assert "\n  DEVICE: " in done.err
+    assert "\n  device-srtp-enabled: " in done.err
+
+
+async def test_tab_completes_devices(api: Api) -> None:
+    environment = {"_RINGBRIDGE_COMPLETE": "complete_bash", "COMP_CWORD": "3"} | {
+        "COMP_WORDS": "ringbridge devices show 1002",
+        "RINGBRIDGE_CLIENT_URL": api.url,
+        "RINGBRIDGE_CLIENT_API_KEY": api.world.manager_key,
+    }
+    process = await asyncio.create_subprocess_exec(PROGRAM, env=environment, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    assert out.decode().split() == ["1002_desk"]
 
 
 async def test_a_key_is_shown_once_works_and_is_revoked(api: Api) -> None:

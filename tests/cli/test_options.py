@@ -78,3 +78,21 @@ async def test_a_shell_is_told_what_may_come_next(words: str, offered: str) -> N
     process = await asyncio.create_subprocess_exec(PROGRAM, env=environment, stdout=asyncio.subprocess.PIPE)
     out, _ = await process.communicate()
     assert offered in out.decode().split()
+
+
+@pytest.mark.parametrize(
+    ("line", "faults"),
+    [
+        (("bench", "calls", "--rate", "x", "--rows", "5"), ["--rate", "--rows"]),
+        (("users", "add", "--first-name", "Ada", "--scope", "x"), ["USER", "--last-name", "--email"]),
+        (("calls", "list", "--limit", "0"), ["--limit"]),
+        (("calls", "list", "--nonsense"), ["--nonsense"]),
+    ],
+)
+async def test_every_fault_of_a_command_line_is_told_at_once(line: tuple[str, ...], faults: list[str]) -> None:
+    done = await command(*line)
+    assert (done.status, done.out) == (2, "")
+    told = [text for text in done.err.splitlines() if text.startswith("Error: ")]
+    assert len(told) == len(faults)
+    for text, fault in zip(told, faults, strict=True):
+        assert fault in text

@@ -13,6 +13,8 @@ from types import ModuleType
 
 import typer
 
+from ringbridge.cli.faults import Command
+
 COMMANDS = ("demo", "serve", "call", "top", "apply", "export", "phone", "bench", "version")
 GROUPS = ("calls", "cdrs", "users", "devices", "keys")
 """In the order in which `--help` shows them."""
@@ -32,7 +34,7 @@ def build() -> typer.Typer:
     )
     for name in COMMANDS:
         module = importlib.import_module(f"ringbridge.cli.{name}")
-        app.command(name, context_settings=_SETTINGS)(getattr(module, name))
+        app.command(name, cls=Command, context_settings=_SETTINGS)(getattr(module, name))
     for name in GROUPS:
         module = importlib.import_module(f"ringbridge.cli.{name}")
         app.add_typer(_group(module), name=name)
@@ -46,7 +48,7 @@ def _group(module: ModuleType) -> typer.Typer:
         help=about[:1].upper() + about[1:], no_args_is_help=True, rich_markup_mode=None, context_settings=_SETTINGS
     )
     for name, command in module.COMMANDS.items():
-        group.command(name, context_settings=_SETTINGS)(command)
+        group.command(name, cls=Command, context_settings=_SETTINGS)(command)
     return group
 
 

@@ -36,6 +36,12 @@ Domain: TypeAlias = Annotated[
     str | None, typer.Option("--domain", metavar="DOMAIN", help="In which domain. Default: all that the key sees.")
 ]
 User: TypeAlias = Annotated[str | None, typer.Option("--user", metavar="USER", help="Only of this user.")]
+OfDomain: TypeAlias = Annotated[
+    str | None, typer.Option("--domain", metavar="DOMAIN", help="Whose. Default: the key's own.")
+]
+More: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field of the API; repeatable.")
+]
 Limit: TypeAlias = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, metavar="N", help="At most so many.")]
 
 
@@ -60,6 +66,20 @@ class Asking:
     def note(self, text: str) -> None:
         """Say something beside the answer, on standard error."""
         typer.echo(text, err=True)
+
+
+def asked_password() -> str:
+    """Return a password from whoever sits at the terminal, or else the first line of standard input.
+
+    Raises:
+        CannotDo: there is none.
+    """
+    if sys.stdin.isatty():
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    line = sys.stdin.readline().rstrip("\r\n")
+    if not line:
+        raise CannotDo("--ask-password: standard input has no line; one with the password is needed")
+    return line
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,17 @@
-"""What a shell may complete: the words that an option takes, and the calls that are up."""
+"""What a shell may complete: the words that an option takes, the calls that are up, and devices."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import typer
+
+if TYPE_CHECKING:
+    from ringbridge.cli.client import ApiClient
+
+Names: TypeAlias = "Callable[[ApiClient, Mapping[str, Any]], Awaitable[list[str]]]"
+"""Asks for names; takes the options that are on the line by now."""
 
 WITHIN_S: Final = 1.5
 """How long somebody who pressed Tab waits for the API."""
@@ -37,9 +43,18 @@ def words(*known: str) -> Callable[[str], list[str]]:
 
 def call_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the call-ids of calls that are up and begin so; none where the API does not say in a moment."""
+    return _from_api(ctx, incomplete, _calls)
+
+
+def device_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of devices that begin so, likewise."""
+    return _from_api(ctx, incomplete, _devices)
+
+
+def _from_api(ctx: typer.Context, incomplete: str, names: Names) -> list[str]:
     import asyncio
 
-    from ringbridge.cli.client import ApiError, key_of
+    from ringbridge.cli.client import ApiClient, ApiError, key_of
     from ringbridge.config import ConfigError, load
 
     given = ctx.params
@@ -49,25 +64,33 @@ def call_names(ctx: typer.Context, incomplete: str) -> list[str]:
         "client.api_key": given.get("key"),
         "node.data_dir": None if data is None else str(data),
     }
+
+    async def found(url: str, key: str) -> list[str]:
+        async with asyncio.timeout(WITHIN_S), ApiClient(url, key) as api:
+            return await names(api, given)
+
     try:
         settings = load(given.get("config"), overrides)
         key = key_of(settings)
-        if key is None:
-            return []
-        return asyncio.run(_call_names(settings.client.url, key, given.get("domain"), incomplete))
+        known = [] if key is None else asyncio.run(found(settings.client.url, key))
     except (ConfigError, ApiError, TimeoutError):
         return []  # a shell has no place for why; the command itself will say it
+    return [name for name in known if name.startswith(incomplete)][:MOST]
 
 
-async def _call_names(url: str, key: str, domain: str | None, incomplete: str) -> list[str]:
-    import asyncio
-
-    from ringbridge.cli.client import ApiClient
+async def _calls(api: ApiClient, given: Mapping[str, Any]) -> list[str]:
     from ringbridge.cli.lists import PAGE, places_of, read_list, widest
     from ringbridge.cli.tables import text_of
 
-    async with asyncio.timeout(WITHIN_S), ApiClient(url, key) as api:
-        place = await widest(api, places_of("calls", domain=domain, user=None))
-        listed = await read_list(api, place, limit=PAGE)
-    names = [text_of(one, "call-id") for one in listed.items]
-    return [name for name in names if name.startswith(incomplete)][:MOST]
+    place = await widest(api, places_of("calls", domain=given.get("domain"), user=None))
+    listed = await read_list(api, place, limit=PAGE)
+    return [text_of(one, "call-id") for one in listed.items]
+
+
+async def _devices(api: ApiClient, given: Mapping[str, Any]) -> list[str]:
+    from ringbridge.cli.directory_lists import devices_of
+    from ringbridge.cli.lists import PAGE
+    from ringbridge.cli.tables import text_of
+
+    listed = await devices_of(api, domain=given.get("domain"), user=given.get("user"), limit=PAGE, registered=None)
+    return [text_of(one, "device") for one in listed.items]

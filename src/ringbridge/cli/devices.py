@@ -6,9 +6,21 @@ from typing import Annotated
 
 import typer
 
-from ringbridge.cli.asking import Asking, Domain, Limit, User, asks_api
+from ringbridge.cli.asking import Asking, Domain, Limit, More, OfDomain, User, asked_password, asks_api
+from ringbridge.cli.completing import device_names
 
-OPTION_OF = {"domain": "--domain", "user": "--user"}
+PASSWORD = "device-sip-registration-password"  # noqa: S105 - the field's name on the wire
+OPTION_OF = {
+    "device": "DEVICE",
+    "domain": "--domain",
+    "user": "--user",
+    "device-models-model": "--model",
+    "auto-answer-enabled": "--auto-answer",
+    PASSWORD: "the password",
+}
+
+Named = typer.Argument(metavar="DEVICE", help="Its name, or device@domain.", autocompletion=device_names)
+OfUser = Annotated[str | None, typer.Option("--user", metavar="USER", help="Whose. Default: it is looked for.")]
 
 
 @asks_api(OPTION_OF)
@@ -27,9 +39,93 @@ async def list_(
     from ringbridge.cli.lists import write_list
 
     listed = await devices_of(asking.api, domain=domain, user=user, limit=limit, registered=registered)
-    empty = "no such devices; `ringbridge apply FILE` makes some, `ringbridge phone` registers one to try with"
+    empty = "no such devices; `ringbridge devices add` makes one, `ringbridge phone` registers one to try with"
     write_list(asking, listed, DEVICE_COLUMNS, empty=empty)
 
 
-COMMANDS = {"list": list_}
+@asks_api(OPTION_OF)
+async def show(asking: Asking, device: Annotated[str, Named], *, user: OfUser = None, domain: OfDomain = None) -> None:
+    """Show a device: every field that has something in it, and where it is registered. Never its password."""
+    from ringbridge.cli.directory_lists import device_path
+    from ringbridge.cli.lists import read_item
+    from ringbridge.cli.tables import text_of, write_fields
+
+    found = await read_item(asking.api, await device_path(asking.api, device, domain=domain, user=user))
+    if asking.as_json:
+        asking.write_json(found)
+    else:
+        write_fields(asking.terminal, [(name, text_of(found, name)) for name in found])
+
+
+@asks_api(OPTION_OF)
+async def add(  # noqa: PLR0913 - one argument an option
+    asking: Asking,
+    device: Annotated[str, typer.Argument(metavar="DEVICE", help="Its name: the user name that the phone logs in by.")],
+    *,
+    user: Annotated[str, typer.Option("--user", metavar="USER", help="Whose phone: extension, or user@domain.")],
+    model: Annotated[str, typer.Option("--model", metavar="MODEL", help="What phone it is.")] = "",
+    auto_answer: Annotated[bool, typer.Option("--auto-answer", help="It answers its user's own calls itself.")] = False,
+    ask_password: Annotated[
+        bool, typer.Option("--ask-password", help="Ask for its password; not on a terminal: read a line.")
+    ] = False,
+    more: More = None,
+    domain: OfDomain = None,
+) -> None:
+    """Add a device. Its password is written to standard output this once, alone on a line, and is never told again."""
+    import msgspec
+
+    from ringbridge.cli.directory_lists import named_fields, user_named
+    from ringbridge.cli.tables import text_of
+
+    own = {"device-models-model": model, "auto-answer-enabled": "yes" if auto_answer else ""}
+    collection = f"{user_named(user, domain)}/devices"
+    body = {name: value for name, value in own.items() if value} | named_fields(more or [])
+    body |= {"device": device, "synchronous": "yes"}
+    if ask_password:
+        body[PASSWORD] = asked_password()
+    answer = await asking.api.send("POST", collection, content=msgspec.json.encode(body))
+    made = msgspec.json.decode(answer.content, type=dict[str, object])
+    if asking.as_json:
+        asking.write_json(made)
+        return
+    password = text_of(made, PASSWORD)
+    if password:
+        asking.terminal.line(password)
+    aor = text_of(made, "device-sip-registration-uri")
+    asking.note(
+        f"{f'added {aor}' if aor else f'adding {device}'}: the phone logs in as {device}"
+        + (
+            ", with this password: keep it now, it is not shown again"
+            if password
+            else ", with the password that you gave"
+        )
+        + f"\n`ringbridge devices show {device}` says whether it is registered"
+    )
+
+
+@asks_api(OPTION_OF)
+async def remove(
+    asking: Asking,
+    devices: Annotated[
+        list[str],
+        typer.Argument(metavar="DEVICE…", help="Their names, or device@domain.", autocompletion=device_names),
+    ],
+    *,
+    user: OfUser = None,
+    domain: OfDomain = None,
+) -> None:
+    """Remove devices: their phones can neither register nor be rung any more."""
+    import msgspec
+
+    from ringbridge.cli.directory_lists import device_path
+
+    for device in devices:
+        answer = await asking.api.send("DELETE", await device_path(asking.api, device, domain=domain, user=user))
+        if asking.as_json:
+            asking.write_json(msgspec.json.decode(answer.content))
+        else:
+            asking.terminal.line(f"removed {device}")
+
+
+COMMANDS = {"list": list_, "show": show, "add": add, "remove": remove}
 """In the order in which `--help` shows them."""

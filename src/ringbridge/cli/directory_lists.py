@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
+from urllib.parse import quote
 
 from ringbridge.cli.asking import CannotDo
 from ringbridge.cli.client import ApiClient, ApiError
 from ringbridge.cli.lists import API, SELF, Listed, domain_path, read_item, read_list, user_path
+from ringbridge.cli.remedies import remedy_of
 from ringbridge.cli.tables import Column, Item, field, moment, state, text_of
 
 AT_ONCE: Final = 8
 """How many users' devices are asked for at a time; each costs a request."""
 MOST_DOMAINS: Final = 100_000
+MOST_DEVICES: Final = 1_000_000
 
 
 def user_named(name: str, domain: str | None) -> str:
@@ -86,6 +89,33 @@ async def devices_of(
         if len(found) >= limit:
             return Listed(found[:limit], None, has_more=len(found) > limit or first + AT_ONCE < len(paths))
     return Listed(found, len(found), has_more=has_more)
+
+
+async def device_path(api: ApiClient, name: str, *, domain: str | None, user: str | None) -> str:
+    """Return the path of a device that is named as `1001_desk` or `1001_desk@demo`; whose it is, is looked for.
+
+    Raises:
+        CannotDo: there is none, or several domains have one.
+        ApiError: what it may be among may not be read.
+    """
+    device, _, its_domain = name.partition("@")
+    if its_domain and domain and its_domain != domain:
+        raise CannotDo(f"--domain: is {domain!r}, and {name} names another; allowed: one of them")
+    wanted = its_domain or domain
+    if user is not None:
+        return f"{user_named(user, wanted)}/devices/{quote(device, safe='')}"
+    listed = await devices_of(api, domain=wanted, user=None, limit=MOST_DEVICES, registered=None)
+    owners = [
+        (text_of(one, "domain"), text_of(one, "user")) for one in listed.items if text_of(one, "device") == device
+    ]
+    if not owners:
+        raise CannotDo(
+            f"DEVICE: no device {device} that this key sees\n  {remedy_of(404, frozenset({'no-such-device'}))}"
+        )
+    if len(owners) > 1:
+        names = ", ".join(f"{device}@{one}" for one, _ in owners)
+        raise CannotDo(f"DEVICE: {device} is the name of several; allowed: {names}")
+    return f"{user_path(*owners[0])}/devices/{quote(device, safe='')}"
 
 
 def is_registered(device: Item) -> bool:

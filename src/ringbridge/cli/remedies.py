@@ -8,6 +8,7 @@ _BY_CODE: Final = {
     "read-only": "`ringbridge keys create` makes one that may write, with a key that may make keys",
     "no-such-call": "`ringbridge calls list` has those that are up, `ringbridge cdrs list` those that are over",
     "no-such-user": "`ringbridge users list` has those that are there",
+    "no-such-device": "`ringbridge devices list` has those that are there",
     "no-such-key": "`ringbridge keys list` has those that this key rules over",
     "no-such-domain": "missing, or not for this key: `ringbridge keys show` says how far it reaches",
     "no-such-path": "is this the address of a Ringbridge? --url takes http://host:port, without a path",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ringbridge.cli.asking import Asking, CannotDo, Domain, Limit, asks_api
+from ringbridge.cli.asking import Asking, Domain, Limit, More, OfDomain, asked_password, asks_api
 from ringbridge.cli.completing import SCOPES, words
 
 OPTION_OF = {
@@ -21,7 +21,6 @@ OPTION_OF = {
 }
 
 UserName = Annotated[str, typer.Argument(metavar="USER", help="Extension, or user@domain.")]
-OfDomain = Annotated[str | None, typer.Option("--domain", metavar="DOMAIN", help="Whose. Default: the key's own.")]
 
 
 @asks_api(OPTION_OF)
@@ -83,12 +82,10 @@ async def add(  # noqa: PLR0913 - one argument an option
     ask_password: Annotated[
         bool, typer.Option("--ask-password", help="Ask for a password to log in with; not on a terminal: read a line.")
     ] = False,
-    more: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field of the API; repeatable.")
-    ] = None,
+    more: More = None,
     domain: OfDomain = None,
 ) -> None:
-    """Add a user. A phone of theirs is a device: `ringbridge apply`, or the API, makes one."""
+    """Add a user. A phone of theirs is a device: `ringbridge devices add` makes one."""
     from urllib.parse import unquote
 
     import msgspec
@@ -108,7 +105,7 @@ async def add(  # noqa: PLR0913 - one argument an option
     body = {name: value for name, value in own.items() if value} | named_fields(more or [])
     body |= {"user": name, "synchronous": "yes"}
     if ask_password:
-        body["user-login-password"] = _password()
+        body["user-login-password"] = asked_password()
     answer = await asking.api.send("POST", collection, content=msgspec.json.encode(body))
     made = msgspec.json.decode(answer.content, type=dict[str, object])
     if asking.as_json:
@@ -145,14 +142,3 @@ async def remove(
 
 COMMANDS = {"list": list_, "show": show, "add": add, "remove": remove}
 """In the order in which `--help` shows them."""
-
-
-def _password() -> str:
-    import sys
-
-    if sys.stdin.isatty():
-        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
-    line = sys.stdin.readline().rstrip("\r\n")
-    if not line:
-        raise CannotDo("--ask-password: standard input has no line; one with the password is needed")
-    return line
