@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.accounts import made_key, made_user, short, with_key
 from tests.contract.shapes import SCHEMAS
-from tests.contract.wire import Json, Server, Tenant, answered, call_body, domain_body, user_body
+from tests.contract.wire import Json, Server, Tenant, answered, call_body, domain_body, until, user_body
 
 LADDER = (
     ("Super User",),
@@ -110,13 +110,29 @@ def test_a_user_changes_nothing_of_its_domain(server: Server, tenant: Tenant) ->
 def test_a_token_s_scope_is_the_least_of_its_own_and_its_user_s(
     server: Server, tenant: Tenant, scope: str, of: str
 ) -> None:
+    """“A token's scope is the least of its own and its user's.”: it makes keys of that, and of none above it."""
+    wide = "Office Manager"
+    user = made_user(tenant, user_scope=scope if of == "user" else wide)
+    place = {"domain": tenant.domain, "user": user}
+    own = scope if of == "key" else wide
+    with with_key(server, tenant.api, user_scope=own, can_create_keys="yes", **place) as client:
+        body = place | {"description": "A key of another scope"}
+        answered(client.post("/apikeys", json=body | {"user-scope": scope}), 200)
+        answered(client.post("/apikeys", json=body | {"user-scope": wide}), 403)
+
+
+def test_a_login_s_scope_is_its_user_s_of_now(server: Server, tenant: Tenant, other: Tenant) -> None:
     """“A token's scope is the least of its own and its user's.”"""
-    others = "Office Manager"
-    user = made_user(tenant, user_scope=scope if of == "user" else others)
-    own = scope if of == "key" else others
-    with with_key(server, tenant.api, domain=tenant.domain, user=user, user_scope=own) as client:
+    user = made_user(tenant, user_scope="Office Manager")
+    token = answered(tenant.api.post("/jwt", json={"domain": tenant.domain, "user": user}), 200)["token"]
+    with server.client(token) as client:
+        answered(client.get("/domains/~/users"), 200)
+        answered(tenant.api.put(f"{tenant.path}/users/{user}", json={"user-scope": "Site Manager"}), 202)
+        until(lambda: client.get("/domains/~/users").status_code == 403, what="the scope is that of now")
         answered(client.get("/domains/~/users/~"), 200)
-        answered(client.get("/domains/~/users"), 403)
+        answered(tenant.api.put(f"{tenant.path}/users/{user}", json={"user-scope": "Super User"}), 202)
+        until(lambda: client.get("/domains/~/users").status_code == 200, what="the scope is that of now")
+        answered(client.get(f"{other.path}/users"), 404)  # the token is no wider than it was made
 
 
 @pytest.mark.parametrize("scope", NOTHING)
