@@ -146,21 +146,21 @@ def test_delete_ends_it_at_once(phones: Tenant) -> None:
 
 def test_hold_and_unhold(phones: Tenant, connected: str) -> None:
     """“`PATCH …/calls/{call-id}/hold` · `/unhold` …: as named”"""
-    answered(phones.api.patch(f"{phones.call(connected)}/hold"), 202)
+    phones.order(connected, "hold")
     phones.in_state(connected, "held")
-    answered(phones.api.patch(f"{phones.call(connected)}/unhold"), 202)
+    phones.order(connected, "unhold")
     phones.in_state(connected, "connected")
 
 
 def test_an_attended_transfer(phones: Tenant, connected: str) -> None:
     """“Steps of an attended transfer: read the call, hold it, make a second call, transfer the first with the second's
     session id.”"""
-    answered(phones.api.patch(f"{phones.call(connected)}/hold"), 202)
+    phones.order(connected, "hold")
     phones.in_state(connected, "held")
     second = phones.place()
     session_id = phones.in_state(second, "connected")["call-session-id"]
     body = {"call-destination-session-id": session_id, "hostname": "any"}
-    answered(phones.api.patch(f"{phones.call(connected)}/transfer", json=body), 202)
+    phones.order(connected, "transfer", body=body)
     phones.in_state(second, "ended")
     call = phones.in_state(connected, "connected")
     assert (call["call-orig-user"], call["call-term-user"], call["call-by-user"]) == ("1001", "1001", "1000")

@@ -125,7 +125,7 @@ def after_a_hold(office: Office) -> None:
     answered(office.tenant.api.patch(f"{office.tenant.call(call_id, '2000')}/hold"), 202)
     office.tenant.in_state(call_id, "held", user="2000")
     time.sleep(1.1)  # a whole second at least
-    answered(office.tenant.api.patch(f"{office.tenant.call(call_id, '2000')}/unhold"), 202)
+    office.tenant.order(call_id, "unhold", "2000")
     office.tenant.in_state(call_id, "connected", user="2000")
     office.tenant.end(call_id, "2000")
 

@@ -229,7 +229,7 @@ def test_orders_by_action(phones: Tenant) -> None:
     phones.in_state(call_id, "connected")
     at = phones.call(call_id)
     for action, state in (("hold", "held"), ("unhold", "connected"), ("end", "ended")):
-        answered(phones.api.patch(at, json={"action": action}), 202)
+        phones.order(call_id, "", body={"action": action})
         phones.in_state(call_id, state)
     for body in ({}, {"action": "sing"}):
         assert "action" in faulted(phones.api.patch(at, json=body), 400)

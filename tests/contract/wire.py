@@ -89,6 +89,15 @@ class Tenant:
         until(is_there, what=f"{call_id} is {states}")
         return found
 
+    def order(self, call_id: str, verb: str, user: str = "1000", body: Json = None) -> None:
+        """Give an order to a call that has to be taken, once an earlier one is carried out: a state may show before."""
+
+        def is_taken() -> bool:
+            path = self.call(call_id, user) + (f"/{verb}" if verb else "")
+            return bool(answered(self.api.patch(path, json=body), 202, 409)["code"] == 202)
+
+        until(is_taken, what=f"{verb or body} of {call_id}")
+
     def drop(self, call_id: str, user: str = "1000") -> None:
         """End a call that nothing more is asked of."""
         answered(self.api.delete(self.call(call_id, user)), 202)
