@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Engine, Table, text
 from ringbridge.adapters.store_cdr_rows import Row, cdr_row, pack_cdr, party_rows
 from ringbridge.adapters.store_engine import migrate, open_engine, sqlite_url
 from ringbridge.adapters.store_schema import cdr_parties, cdrs
+from ringbridge.bench.cdr_indexes import indexes_of, query_of
 from ringbridge.bench.stand import DOMAIN, solo
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.release import HUNG_UP, RING_TIMEOUT
@@ -39,6 +40,13 @@ BUSY_USER = "1000"
 PLACES = ("all", "reseller", "domain", "calls out", "user")
 """Whose lists are asked for: everybody's, of a reseller of 200 domains, of a domain with half of all calls, of one with
 a fifth that only calls out, of a user with a twentieth."""
+_WHOSE: dict[str, tuple[tuple[str, ...] | None, str | None]] = {
+    "all": (None, None),
+    "reseller": (RESOLD, None),
+    "domain": ((DOMAIN,), None),
+    "calls out": ((OUTGOING,), None),
+    "user": ((DOMAIN,), BUSY_USER),
+}
 REPEATS = 20
 ENOUGH_MS = 1000.0
 """What takes longer is not asked twenty times."""
@@ -73,6 +81,8 @@ class CdrResult(msgspec.Struct, frozen=True):
     rows: int
     filled_s: float
     timings: list[Timing]
+    indexes: dict[str, dict[str, str]]
+    """By filter and place: which indexes a page is found by."""
     csv_rows_per_s: float
 
 
@@ -235,18 +245,16 @@ async def measure_cdrs(folder: Path, *, rows: int, url: str | None) -> CdrResult
 
             client = await opened(node.key)
             reseller = await opened(await _resold(client))
-            timings = [
-                await _time(reseller if request.place == "reseller" else client, request)
-                for request in await _requests(client, rows, now)
-            ]
+            requests = await _requests(client, rows, now)
+            timings = [await _time(reseller if one.place == "reseller" else client, one) for one in requests]
             csv_rows_per_s = await _export(client, now)
-    return CdrResult(rows, filled_s, timings, csv_rows_per_s)
+    return CdrResult(rows, filled_s, timings, _indexes(folder, url, requests, now), csv_rows_per_s)
 
 
 def _prepare(folder: Path, rows: int, url: str | None, now: float) -> list[str]:
     """Fill the store, and return the options with which a node serves it."""
     folder.mkdir(parents=True)
-    engine = open_engine(url or sqlite_url(folder / "ringbridge.db"))
+    engine = _engine(folder, url)
     fill(engine, rows, now=now)
     engine.dispose()
     if url is None:
@@ -254,6 +262,22 @@ def _prepare(folder: Path, rows: int, url: str | None, now: float) -> list[str]:
     config = folder / "bench.toml"
     config.write_text(f'[store]\nurl = "{url}"\n')
     return ["--config", str(config)]
+
+
+def _engine(folder: Path, url: str | None) -> Engine:
+    return open_engine(url or sqlite_url(folder / "ringbridge.db"))
+
+
+def _indexes(folder: Path, url: str | None, requests: Sequence[_Request], now: float) -> dict[str, dict[str, str]]:
+    engine = _engine(folder, url)
+    found: dict[str, dict[str, str]] = {}
+    for one in requests:
+        if one.filters is not None:
+            domains, user = _WHOSE[one.place]
+            query = query_of(one.filters, domains=domains, user=user, since=now - YEAR_S - 86_400)
+            found.setdefault(one.name, {})[one.place] = indexes_of(engine, query)
+    engine.dispose()
+    return found
 
 
 async def _resold(client: httpx.AsyncClient) -> str:
@@ -273,6 +297,8 @@ class _Request(msgspec.Struct, frozen=True):
     name: str
     path: str
     params: dict[str, str]
+    filters: dict[str, str] | None = None
+    """Of those that ask for a filter's first page."""
 
 
 async def _requests(client: httpx.AsyncClient, rows: int, now: float) -> list[_Request]:
@@ -294,7 +320,9 @@ async def _requests(client: httpx.AsyncClient, rows: int, now: float) -> list[_R
         {"site": "Site 7", "type": "Outbound"},
     ]
     places = dict(zip(PLACES, ("/cdrs", "/cdrs", domain, outgoing, busy), strict=True))
-    filtered = [_Request(place, _named(one), path, year | one) for one in filters for place, path in places.items()]
+    filtered = [
+        _Request(place, _named(one), path, year | one, one) for one in filters for place, path in places.items()
+    ]
     middle = str(max(rows // 4, 1))
     return [
         *filtered,

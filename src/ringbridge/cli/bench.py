@@ -159,6 +159,9 @@ async def _cdrs(folder: Path, rows: int, store_url: str | None, say: Callable[[s
             if one.name == name
         }
         say(f"         {name:26}" + "".join(f"{cells.get(place, ''):>13}" for place in PLACES))
+    say("         indexes that those pages are found by")
+    for name, by_place in result.indexes.items():
+        say(f"         {name}: " + ", ".join(f"{place} {index}" for place, index in by_place.items()))
     say(f"         CSV: {result.csv_rows_per_s:.0f} CDRs a second")
 
 
