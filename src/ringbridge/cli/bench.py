@@ -28,6 +28,13 @@ class What(StrEnum):
     ALL = "all"
 
 
+def _postgresql(url: str | None) -> str | None:
+    """Refuse what a node would not take for its store, before it is filled for minutes."""
+    if url and not url.startswith("postgresql://"):
+        raise typer.BadParameter("must begin with postgresql://")
+    return url
+
+
 def bench(  # noqa: PLR0913 - the options of one command
     what: Annotated[
         What,
@@ -43,7 +50,9 @@ def bench(  # noqa: PLR0913 - the options of one command
         200_000
     ),
     users: Annotated[int, typer.Option(help="Users of a domain, for `directory`.", min=1000, max=10_000_000)] = 100_000,
-    store_url: Annotated[str | None, typer.Option(help="An empty PostgreSQL database, for `cdrs`.")] = None,
+    store_url: Annotated[
+        str | None, typer.Option(help="An empty PostgreSQL database, for `cdrs`: postgresql://….", callback=_postgresql)
+    ] = None,
 ) -> None:
     """Measure calls a second, CPU and memory a call, and latencies; needs SIPp (apt-get install sip-tester).
 
