@@ -237,10 +237,10 @@ class World:
 
 @asynccontextmanager
 async def running_world(
-    settings: ApiSettings | None = None, exchanges: ExchangeSettings | None = None
+    settings: ApiSettings | None = None, exchanges: ExchangeSettings | None = None, *, kind: type[World] = World
 ) -> AsyncIterator[World]:
     """Yield a world whose replica runs; with `exchanges` it keeps a request history."""
-    world = World(settings, exchanges)
+    world = kind(settings, exchanges)
     await world.replica.start()
     task = asyncio.create_task(world.replica.run())
     try:

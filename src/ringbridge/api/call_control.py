@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from ringbridge.api.answers import Accepted, Answer, accepted
@@ -16,7 +17,6 @@ from ringbridge.model.wire import shown
 from ringbridge.model.wire_orders import SECOND_CALL, CallOrderBody, read_action, read_transfer
 
 ONE_CALL = USER_CALLS + "/{call-id}"
-ACCEPTED_EXAMPLE = {"code": 202, "message": "Accepted", "call-id": "b7f9c2d4-click-1"}
 ON_BEHALF = (
     " Asked for on behalf of the user of the path; where the path names a leg by its SIP Call-ID, on behalf of that "
     "leg's party, which has to be their own unless they made the call. Whoever made a call and has left it by a "
@@ -157,7 +157,7 @@ def operations(handlers: ControlHandlers) -> list[Operation]:
             body=CALL_ACTIONS_SCHEMA,
             example={"call-term-user": "1003"},
         ),
-        _order("answer-call", "/answer", handlers.answer, "Answer a call", ANSWER),
+        replace(_order("answer-call", "/answer", handlers.answer, "Answer a call", ANSWER), replies=()),
         _order("reject-call", "/reject", handlers.reject, "Reject a call", REJECT),
         _order(
             "act-on-call",
@@ -181,6 +181,7 @@ def _order(
     body: Schema | None = None,
     example: Schema | None = None,
 ) -> Operation:
+    accepted = Reply(202, "Accepted.", Accepted, ("X-Ringbridge-Ignored",) if body is not None else ())
     return Operation(
         name=name,
         method="PATCH",
@@ -192,8 +193,6 @@ def _order(
         description=description + OUTCOME,
         body=body,
         body_example=example,
-        replies=(
-            Reply(202, "Accepted.", Accepted, ACCEPTED_EXAMPLE, ("X-Ringbridge-Ignored",) if body is not None else ()),
-        ),
+        replies=(accepted,),
         refusals=(409, 503),
     )

@@ -9,7 +9,7 @@ from ringbridge.api.answers import Accepted, Answer, Count, HeaderPair, accepted
 from ringbridge.api.auth import no_such_domain
 from ringbridge.api.call_explanations import CallExplanation, explanation
 from ringbridge.api.call_views import CallView, LadderView, call_view, ladder_view
-from ringbridge.api.examples import CALL_EXAMPLE, CALL_REQUEST_EXAMPLE, LADDER_EXAMPLE
+from ringbridge.api.examples import CALL_REQUEST_EXAMPLE
 from ringbridge.api.operations import Access, Operation, Reply
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
@@ -222,9 +222,9 @@ def ignored_header(ignored: tuple[str, ...]) -> bytes:
 
 def operations(handlers: CallHandlers) -> list[Operation]:
     """Return the operations of `…/calls`."""
-    one = Reply(200, "The call.", CallView, CALL_EXAMPLE)
-    many = Reply(200, "Active calls, oldest first.", list[CallView], [CALL_EXAMPLE], ("Link", "X-Total-Count"))
-    count = Reply(200, "How many.", Count, {"total": 2})
+    one = Reply(200, "The call.", CallView)
+    many = Reply(200, "Active calls, oldest first.", list[CallView], ("Link", "X-Total-Count"))
+    count = Reply(200, "How many.", Count)
     return [
         Operation(
             name="make-call",
@@ -246,14 +246,12 @@ def operations(handlers: CallHandlers) -> list[Operation]:
                     200,
                     "With `synchronous: yes`: the call, as its GET gives it. With `dry-run=yes`: what would ring.",
                     (CallView, CallExplanation),
-                    CALL_EXAMPLE,
                     ("Idempotent-Replayed", "X-Ringbridge-Ignored"),
                 ),
                 Reply(
                     202,
                     "Accepted, and durable: the call can be used at once.",
                     Accepted,
-                    {"code": 202, "message": "Accepted", "call-id": "b7f9c2d4-click-1"},
                     ("Idempotent-Replayed", "X-Ringbridge-Ignored"),
                 ),
             ),
@@ -345,7 +343,7 @@ def operations(handlers: CallHandlers) -> list[Operation]:
             handle=handlers.ladder,
             tag="Calls",
             summary="Read one call step by step",
-            replies=(Reply(200, "The steps, in order.", LadderView, LADDER_EXAMPLE),),
+            replies=(Reply(200, "The steps, in order.", LadderView),),
             refusals=(503,),
         ),
         Operation(
@@ -359,7 +357,7 @@ def operations(handlers: CallHandlers) -> list[Operation]:
             description="For whoever made it, also once they have left it by a transfer, and for whoever is in it; "
             "whoever is only being rung refuses it (`reject`). 409 `party-left` for whoever else was in it. Safe to "
             "repeat. An id that no call has yet answers 404 and is not dialled for 24 hours.",
-            replies=(Reply(202, "Accepted.", Accepted, {"code": 202, "message": "Accepted"}),),
+            replies=(Reply(202, "Accepted.", Accepted),),
             refusals=(409, 503),
         ),
     ]

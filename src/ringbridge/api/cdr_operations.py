@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from ringbridge.api.calls import USER_CALLS
-from ringbridge.api.cdr_fields import Seen
 from ringbridge.api.cdr_query import LIST_QUERY, WINDOW_QUERY
 from ringbridge.api.cdr_views import DOMAIN_VIEW, RAW_VIEW, USER_VIEW, CdrView
 from ringbridge.api.cdrs import CdrHandlers, CdrTotalsView
 from ringbridge.api.operations import Access, Handler, Operation, Reply, Schema
-from ringbridge.model.cdr import Cdr
-from ringbridge.model.release import HUNG_UP
 
 ALL_CDRS: Final = "/ns-api/v2/cdrs"
 DOMAIN_CDRS: Final = "/ns-api/v2/domains/{domain}/cdrs"
@@ -27,54 +22,10 @@ _LIST: Final = (
     "`datetime-start`."
 )
 
-EXAMPLE: Final = Cdr(
-    id="01JD7Z4Q3V",
-    domain="demo",
-    user="1001",
-    call_id="b7f9c2d4-click-1",
-    started_at=1_795_428_000.0,
-    ringing_at=1_795_428_001.1,
-    orig_answered_at=1_795_428_000.9,
-    answered_at=1_795_428_001.9,
-    ended_at=1_795_428_009.0,
-    talking_s=7.1,
-    total_s=9.0,
-    held_s=0.0,
-    cause=HUNG_UP,
-    ended_by="origination",
-    disconnect_reason_text="Orig: Bye",
-    orig_user="1001",
-    orig_uri="sip:1001@demo",
-    orig_caller_id="4570101010",
-    orig_sip_call_id="q8Zt1001hK",
-    term_user="1002",
-    term_uri="sip:1002@demo",
-    term_caller_id="1001",
-    term_sip_call_id="q8Zt1002hK",
-    dialled="1002",
-    codec="PCMU",
-    node="node-1",
-    orig_domain="demo",
-    orig_name="Ada Lovelace",
-    orig_host="192.0.2.10",
-    term_domain="demo",
-    term_host="192.0.2.11",
-    asked="1002",
-    application="call",
-)
-"""One call of the sample domain, as everywhere in the document."""
-
-
-def _example(view: CdrView) -> dict[str, object]:
-    row: dict[str, object] = msgspec.to_builtins(
-        view.row(Seen(EXAMPLE, domain="demo", user="1001" if view is USER_VIEW else ""))
-    )
-    return row
-
 
 def _list(name: str, path: str, access: Access, handle: Handler, summary: str, view: CdrView) -> Operation:
     schema: Schema = {"type": "array", "items": view.schema}
-    reply = Reply(200, "CDRs, newest first.", schema, [_example(view)], ("Link", "X-Total-Count"), also=(CSV_TYPE,))
+    reply = Reply(200, "CDRs, newest first.", schema, ("Link", "X-Total-Count"), also=(CSV_TYPE,))
     return Operation(
         name=name,
         method="GET",
@@ -90,7 +41,6 @@ def _list(name: str, path: str, access: Access, handle: Handler, summary: str, v
 
 
 def _count(name: str, path: str, access: Access, handle: Handler, summary: str) -> Operation:
-    example = {"total": 1, "call-total-duration-seconds": 9}
     return Operation(
         name=name,
         method="GET",
@@ -100,7 +50,7 @@ def _count(name: str, path: str, access: Access, handle: Handler, summary: str) 
         tag=TAG,
         summary=summary,
         query=WINDOW_QUERY,
-        replies=(Reply(200, "How many calls, and how long they lasted together.", CdrTotalsView, example),),
+        replies=(Reply(200, "How many calls, and how long they lasted together.", CdrTotalsView),),
     )
 
 
@@ -129,7 +79,7 @@ def operations(handlers: CdrHandlers) -> list[Operation]:
             handle=its.of_call,
             tag=TAG,
             summary="Read the CDR of one call",
-            replies=(Reply(200, "The CDR.", DOMAIN_VIEW.schema, _example(DOMAIN_VIEW)),),
+            replies=(Reply(200, "The CDR.", DOMAIN_VIEW.schema),),
             refusals=(503,),
         ),
     ]

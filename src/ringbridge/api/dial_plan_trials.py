@@ -24,41 +24,6 @@ from ringbridge.model.wire import control_fault, shown
 TEST: Final = "/ns-api/v2/domains/{domain}/dialplans/{dialplan}/test"
 MAX_TRIED: Final = 100
 """Rules that an answer shows of those that were tried."""
-EXAMPLE: Final = {
-    "dial-plan": "demo",
-    "to": "4531234567",
-    "from": "1001",
-    "at": "2026-11-25T12:00:00+01:00",
-    "rules-total": 3,
-    "tried-total": 2,
-    "tried": [
-        {
-            "dialrule": "office hours",
-            "dial-rule-dial-plan": "demo",
-            "dail-rule-matching-to-uri": "sip:4531*@*",
-            "dial-rule-application": "to-user",
-            "matched": "no",
-            "reason": "holds from 08:00:00 to 12:00:00",
-        },
-        {
-            "dialrule": "sip:45*@*",
-            "dial-rule-dial-plan": "demo",
-            "dail-rule-matching-to-uri": "sip:45*@*",
-            "dial-rule-application": "to-connection",
-            "matched": "yes",
-            "reason": "is the first that matches; [*] is 31234567",
-        },
-    ],
-    "dialrule": "sip:45*@*",
-    "dial-rule-application": "to-connection",
-    "dial-rule-parameter": "carrier",
-    "destination-user": "4531234567",
-    "destination-host": "",
-    "source-name": None,
-    "source-user": None,
-    "source-host": None,
-    "reason": "rule sip:45*@* is the first of 3 that matches; [*] is 31234567",
-}
 
 
 class TriedView(msgspec.Struct, frozen=True, rename="kebab"):
@@ -248,6 +213,6 @@ def operations(handlers: TrialHandlers) -> list[Operation]:
                 ),
                 QueryField("dial-rule-application", "As in the request for a call.", word | {"default": "call"}),
             ),
-            replies=(Reply(200, "The rules that were tried, and what the one that won does.", DialTest, EXAMPLE),),
+            replies=(Reply(200, "The rules that were tried, and what the one that won does.", DialTest),),
         )
     ]

@@ -110,7 +110,6 @@ class DialPlanHandlers:
 def operations(parts: ApiParts) -> list[Operation]:
     """Return the operations of dial plans and their rules."""
     rules, plans = DialRuleRules(parts), DialPlanHandlers(parts)
-    example = {"domain": "acme.example", "dial-plan": "acme.example", "dial-rules-count": 3}
     return [
         Operation(
             name="list-dial-plans",
@@ -121,7 +120,7 @@ def operations(parts: ApiParts) -> list[Operation]:
             tag=SERVED.tag,
             summary="List a domain's dial plans",
             query=PAGE_QUERY,
-            replies=(Reply(200, "Dial plans.", list[DialPlanView], [example], ("Link", "X-Total-Count")),),
+            replies=(Reply(200, "Dial plans.", list[DialPlanView], ("Link", "X-Total-Count")),),
         ),
         Operation(
             name="count-dial-plans",
@@ -131,7 +130,7 @@ def operations(parts: ApiParts) -> list[Operation]:
             handle=plans.count_plans,
             tag=SERVED.tag,
             summary="Count a domain's dial plans",
-            replies=(Reply(200, "How many.", Count, {"total": 2}),),
+            replies=(Reply(200, "How many.", Count),),
         ),
         *resource_operations(ResourceHandlers(parts, rules), rules, SERVED),
     ]

@@ -104,7 +104,7 @@ def operations(handlers: DirectoryHandlers) -> list[Operation]:
             handle=handlers.export,
             tag="Directory",
             summary="Export the directory as a document, without secrets",
-            replies=(Reply(200, "The document.", DOCUMENT_SCHEMA, EXAMPLE),),
+            replies=(Reply(200, "The document.", DOCUMENT_SCHEMA),),
             refusals=(403,),
         ),
     ]

@@ -136,6 +136,6 @@ def operations(parts: ApiParts) -> list[Operation]:
             handle=DomainHandlers(parts).exists,
             tag=SERVED.tag,
             summary="Ask whether a domain exists",
-            replies=(Reply(200, "1 where it does, else 0.", Count, {"total": 1}),),
+            replies=(Reply(200, "1 where it does, else 0.", Count),),
         ),
     ]

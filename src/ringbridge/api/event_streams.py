@@ -56,11 +56,6 @@ EVENT_SCHEMA: Final[Schema] = {
         },
     },
 }
-EVENT_EXAMPLE: Final = {
-    "event": "call",
-    "id": "1f0c9a2b-8.1.i.3.4.5.6.7",
-    "data": '{"id":"18-0","object":"call","action":"INSERT","call-id":"b7f9c2d4-click-1","call-state":"requested"}',
-}
 
 
 def as_text(frame: Frame) -> bytes:
@@ -186,8 +181,6 @@ def _operation(streams: EventStreams) -> Operation:
         description=DESCRIPTION,
         query=QUERY,
         headers=(LAST_EVENT_ID,),
-        replies=(
-            Reply(200, "Events, until either side ends the stream.", EVENT_SCHEMA, EVENT_EXAMPLE, (), EVENT_STREAM),
-        ),
+        replies=(Reply(200, "Events, until either side ends the stream.", EVENT_SCHEMA, (), EVENT_STREAM),),
         refusals=(404,),
     )

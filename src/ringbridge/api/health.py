@@ -49,15 +49,6 @@ class HealthHandlers:
 
 def operations(handlers: HealthHandlers) -> list[Operation]:
     """Return the operations without a token."""
-    example = {
-        "ready": True,
-        "node": "node-1",
-        "bus": "up",
-        "durability": "strict",
-        "relay": "up",
-        "replica-lag": 0,
-        "details": {},
-    }
     return [
         Operation(
             name="read-version",
@@ -67,7 +58,7 @@ def operations(handlers: HealthHandlers) -> list[Operation]:
             handle=handlers.version,
             tag="Node",
             summary="Read the version",
-            replies=(Reply(200, "The version.", Version, {"apiversion": "0.1.0"}),),
+            replies=(Reply(200, "The version.", Version),),
         ),
         Operation(
             name="check-alive",
@@ -77,7 +68,7 @@ def operations(handlers: HealthHandlers) -> list[Operation]:
             handle=handlers.alive,
             tag="Node",
             summary="Check that the process answers",
-            replies=(Reply(200, "It does.", Alive, {"status": "ok"}),),
+            replies=(Reply(200, "It does.", Alive),),
         ),
         Operation(
             name="check-ready",
@@ -88,8 +79,8 @@ def operations(handlers: HealthHandlers) -> list[Operation]:
             tag="Node",
             summary="Check whether calls can be taken",
             replies=(
-                Reply(200, "They can.", Readiness, example),
-                Reply(503, "They cannot; the body says why.", Readiness, example | {"ready": False, "bus": "down"}),
+                Reply(200, "They can.", Readiness),
+                Reply(503, "They cannot; the body says why.", Readiness),
             ),
         ),
         Operation(

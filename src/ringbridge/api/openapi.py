@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from ringbridge.api.errors import ErrorBody, ProblemBody
+from ringbridge.api.examples import answers_of
 from ringbridge.api.operations import Access, Operation, Reply, Schema
 from ringbridge.model.dial_patterns import EXAMPLE
 
@@ -181,11 +182,16 @@ def _header_refs(names: Iterable[str]) -> Schema:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in (*EVERYWHERE, *names)}
 
 
-def _reply(reply: Reply, schemas: _Schemas) -> Schema:
+def _reply(name: str, reply: Reply, schemas: _Schemas) -> Schema:
     answer: Schema = {"description": reply.description, "headers": _header_refs(reply.headers)}
     if reply.body is not None:
-        content = _content(schemas.of(reply.body), reply.example, reply.content_type)
-        answer["content"] = content | {kind: {"schema": {"type": "string"}} for kind in reply.also}
+        examples = answers_of(name, reply.status)
+        content = _content(
+            schemas.of(reply.body), examples.get(reply.content_type.partition(";")[0]), reply.content_type
+        )
+        for kind in reply.also:
+            content |= _content({"type": "string"}, examples.get(kind), kind)
+        answer["content"] = content
     return answer
 
 
@@ -266,7 +272,9 @@ def _operation(operation: Operation, schemas: _Schemas) -> Schema:
             content |= _content(schemas.of(operation.body), operation.body_example, form)
         described["requestBody"] = {"required": True, "content": content}
     refusals: Schema = {str(one): {"$ref": f"#/components/responses/{one}"} for one in _refusals(operation)}
-    described["responses"] = refusals | {str(reply.status): _reply(reply, schemas) for reply in operation.replies}
+    described["responses"] = refusals | {
+        str(reply.status): _reply(operation.name, reply, schemas) for reply in operation.replies
+    }
     return described
 
 

@@ -39,15 +39,14 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One documented answer: a type of ours or one of several (the example is of the first), or a schema.
+    """One documented answer: a type of ours or one of several, or a schema; None is for an empty or foreign body.
 
-    None is for an empty or foreign body.
+    Its example is what was answered when the examples were recorded (`api.examples`).
     """
 
     status: int
     description: str
     body: type | tuple[type, ...] | Schema | None = None
-    example: object | None = None
     headers: tuple[str, ...] = ()
     content_type: str = "application/json"
     also: tuple[str, ...] = ()

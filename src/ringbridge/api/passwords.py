@@ -142,7 +142,7 @@ def _secret(body: dict[str, object], name: str) -> str:
 
 def operations(handlers: PasswordHandlers) -> list[Operation]:
     """Return the operations of passwords and second factors."""
-    accepted = Reply(202, "Accepted.", Accepted, {"code": 202, "message": "Accepted"})
+    accepted = Reply(202, "Accepted.", Accepted)
     factor = USER + "/mfa"
     return [
         Operation(
@@ -167,7 +167,7 @@ def operations(handlers: PasswordHandlers) -> list[Operation]:
             handle=handlers.read_factor,
             tag="Tokens",
             summary="Read whether a user is asked for a second factor",
-            replies=(Reply(200, "Whether.", SecondFactorView, {"enabled": "yes", "backup-codes-left": 10}),),
+            replies=(Reply(200, "Whether.", SecondFactorView),),
         ),
         Operation(
             name="enrol-user-mfa",
@@ -183,11 +183,6 @@ def operations(handlers: PasswordHandlers) -> list[Operation]:
                     200,
                     "The secret.",
                     Enrolment,
-                    {
-                        "secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
-                        "uri": "otpauth://totp/Ringbridge:1001%40demo?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
-                        "backup-codes": ["k3v7qd2m5x"],
-                    },
                 ),
             ),
             refusals=(409, 503),

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from ringbridge.api.answers import Answer, json_answer
 from ringbridge.api.auth import no_such_domain
-from ringbridge.api.operations import Access, Operation, Reply, Schema
+from ringbridge.api.operations import Access, Operation, Reply
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
 
@@ -33,17 +33,6 @@ class Recording(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
     file_access_url: Annotated[str, Meta(description="Where the file can be had, for a limited time.")]
     geo_call_id: str | None = None
     file_size_kilobytes: int
-
-
-EXAMPLE: Final[Schema] = {
-    "call-recording-status": "converted",
-    "call-id": "b7f9c2d4-click-1",
-    "call-recording-started-datetime": "2026-11-23T10:00:00+00:00",
-    "call-recording-ended-datetime": "2026-11-23T10:00:07+00:00",
-    "file-duration-seconds": 7,
-    "file-access-url": "https://ringbridge.example/recordings/b7f9c2d4-click-1",
-    "file-size-kilobytes": 110,
-}
 
 
 class RecordingHandlers:
@@ -72,7 +61,7 @@ def operations(handlers: RecordingHandlers) -> list[Operation]:
             tag="Recordings",
             summary=f"List the recordings of one call of a {whose}",
             description="A call that was not recorded has an empty list.",
-            replies=(Reply(200, "The recordings.", list[Recording], [EXAMPLE]),),
+            replies=(Reply(200, "The recordings.", list[Recording]),),
         )
 
     return [

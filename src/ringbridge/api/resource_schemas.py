@@ -8,7 +8,7 @@ from typing import Final
 from ringbridge.api.operations import Schema
 from ringbridge.api.schemas import YES_NO
 from ringbridge.model.fields import MAX_WHOLE_DIGITS, Field, Form, Role, wire_value
-from ringbridge.model.resources import Resource, make, view
+from ringbridge.model.resources import Resource
 from ringbridge.model.resources import is_needed as is_named_by_records
 
 IGNORED: Final = "Fields that are not listed, or that nobody can set, are ignored and named in X-Ringbridge-Ignored."
@@ -116,15 +116,11 @@ def update_schema(resource: Resource, title: str) -> Schema:
     }
 
 
-def examples(resource: Resource, *, given: Iterable[str]) -> tuple[Schema, Schema]:
-    """Return an example of a create's body, and one of the answer to a GET."""
+def example(resource: Resource, *, given: Iterable[str]) -> Schema:
+    """Return an example of a create's body."""
     named = {field.name: field.example or field.default for field in resource.fields if field.example or field.required}
-    written: Schema = {
+    return {
         field.name: wire_value(field, text) if field.form is Form.TRUTH else text
         for field in resource.fields
         if field.name not in given and (text := named.get(field.name, ""))
     }
-    values = {"domain": "acme.example", "user": "1001"} | named
-    known = {field.name for field in resource.fields}
-    record = make(resource, {name: text for name, text in values.items() if name in known})
-    return written, view(resource, record, {})

@@ -174,36 +174,3 @@ CREATE_SCHEMA: Final = _schema("CreateSubscriptionRequest", CREATE_FIELDS, "post
 UPDATE_SCHEMA: Final = _schema("UpdateSubscriptionRequest", UPDATE_FIELDS)
 CREATE_EXAMPLE: Final[Schema] = {"model": "call", "post-url": "https://crm.example.com/calls"}
 UPDATE_EXAMPLE: Final[Schema] = {"post-url": "https://crm.example.com/calls/v2"}
-EXAMPLE: Final[Schema] = {
-    "id": "9f2c1b7d6a504e3f8c2d1a0b",
-    "model": "call",
-    "post-url": "https://crm.example.com/calls",
-    "subscription-geo-support": "yes",
-    "user-scope": "Office Manager",
-    "reseller": "*",
-    "domain": "demo",
-    "user": "*",
-    "subscription-creation-datetime": "2026-11-23T10:00:00+00:00",
-    "subscription-expires-datetime": "2046-11-23T10:00:00+00:00",
-    "preferred-server": "",
-    "current-active-server": "node-1",
-    "status": "active",
-    "status-reason": "",
-    "error-count": 0,
-    "posts-count": 17,
-}
-SECRET_EXAMPLE: Final = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"  # noqa: S105 - an example
-DELIVERY_EXAMPLE: Final[Schema] = {
-    "delivery-id": "msg_9f2c1b7d6a504e3f8c2d1a0b_4711",
-    "kind": "event",
-    "attempt": 1,
-    "attempt-datetime": "2026-11-23T10:00:01+00:00",
-    "outcome": "delivered",
-    "response-status": 204,
-    "response-excerpt": "",
-    "duration-ms": 21,
-    "error": "",
-    "call-id": "b7f9c2d4-click-1",
-    "event-ids": ["4711-0"],
-    "next-attempt-datetime": "",
-}
