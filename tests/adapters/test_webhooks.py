@@ -104,7 +104,7 @@ async def test_calls_that_a_receiver_refuses_do_not_keep_others_from_it(monkeypa
         courier = node.webhooks.courier("s1")
         assert courier is not None
         await receiver.wait(lambda: len(courier.parked) == 12)
-        found = await logged(node, "s1", 160)
+        found = await logged(node, "s1", 168)
         given_up = [one for one in found if one.outcome == "given-up"]
         assert len(given_up) == 8
         assert {one.error for one in given_up} == {"more calls failed than can wait for another attempt"}

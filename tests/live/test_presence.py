@@ -79,7 +79,9 @@ async def test_a_call_with_a_hold(stage: Stage) -> None:
 
 
 async def test_nothing_is_missing_when_the_node_is_killed(stage: Stage) -> None:
-    seen = {name: stage.told(name) for name in ("1001", "1002")}
+    names = ("1001", "1002")
+    await stage.receiver.wait(lambda: all(stage.told(name)[-1:] == ["open"] for name in names), timeout_s=15)
+    seen = {name: stage.told(name) for name in names}
     await stage.api.place("c2", "1001", "1002")
     await stage.api.in_state("c2", "connected")
     await stage.node.kill()
