@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 import msgspec
 
+from ringbridge.adapters.store_statements import Row
 from ringbridge.model.cdr import Cdr, parties_of
 from ringbridge.model.cdr_query import plain, total_seconds
-
-Row: TypeAlias = dict[str, Any]
 
 pack_cdr = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Cdr)

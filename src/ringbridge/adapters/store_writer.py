@@ -6,10 +6,10 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
-from sqlalchemy import Connection, Delete, Engine, Table, bindparam, delete, select
+from sqlalchemy import Connection, Dialect, Engine, Table, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
@@ -19,10 +19,10 @@ from ringbridge.adapters.store_cdr_rows import cdr_row, party_rows
 from ringbridge.adapters.store_records import RecordWriter
 from ringbridge.adapters.store_records import drop as drop_records
 from ringbridge.adapters.store_schema import call_names, call_users, calls, cdr_parties, cdrs, locations, offsets
+from ringbridge.adapters.store_statements import Many, Row
 from ringbridge.model.call import Call
 from ringbridge.model.errors import StoreUnavailable
 
-Row: TypeAlias = dict[str, Any]
 Work: TypeAlias = Callable[[Connection], None]
 
 CACHE_KIB = 65_536  # of SQLite's pages: a directory of a million is written all over
@@ -31,27 +31,27 @@ _pack = msgspec.msgpack.Encoder().encode
 _json = msgspec.json.Encoder().encode
 
 
-def _upsert(dialect: str, table: Table, changing: Sequence[str] | None = None) -> Any:
+def _upsert(dialect: Dialect, table: Table, changing: Sequence[str] | None = None) -> Many:
     """Return an INSERT that, where the key is there, sets the `changing` columns; None means all."""
-    make = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    statement = make(table)
+    make = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
     key = [column.name for column in table.primary_key]
+    names = [column.name for column in table.columns]
     if changing is None:
-        changing = [column.name for column in table.columns if column.name not in key]
-    if not changing:
-        return statement.on_conflict_do_nothing(index_elements=key)
-    return statement.on_conflict_do_update(
-        index_elements=key, set_={name: statement.excluded[name] for name in changing}
-    )
+        changing = [name for name in names if name not in key]
+    statement = make(table)
+    if changing:
+        set_ = {name: statement.excluded[name] for name in changing}
+        statement = statement.on_conflict_do_update(index_elements=key, set_=set_)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=key)
+    return Many(dialect, statement, *names)
 
 
-def _delete_by(table: Table, *names: str) -> Delete:
-    return delete(table).where(*(table.c[name] == bindparam(f"its_{name}") for name in names))
+def _delete_by(dialect: Dialect, table: Table, *names: str) -> Many:
+    statement = delete(table).where(*(table.c[name] == bindparam(f"its_{name}") for name in names))
+    return Many(dialect, statement, *(f"its_{name}" for name in names))
 
 
-_DELETE_LOCATION = _delete_by(locations, "domain", "device", "contact_digest")
-_DELETE_CALL = _delete_by(calls, "domain", "call_id")
-_DELETE_USER = _delete_by(call_users, "domain", "user", "call_id")
 _CALL_OF_USER = select(calls.c.domain).where(
     calls.c.domain == call_users.c.domain, calls.c.call_id == call_users.c.call_id
 )
@@ -67,9 +67,12 @@ class StoreWriter:
         self._engine = engine
         self._queue: SimpleQueue[tuple[Work, asyncio.Future[None]] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        dialect = engine.dialect.name
+        dialect = engine.dialect
         self._put_offset = _upsert(dialect, offsets)
-        self._records = RecordWriter(engine.dialect)
+        self._records = RecordWriter(dialect)
+        self._delete_location = _delete_by(dialect, locations, "domain", "device", "contact_digest")
+        self._delete_call = _delete_by(dialect, calls, "domain", "call_id")
+        self._delete_user = _delete_by(dialect, call_users, "domain", "user", "call_id")
         self._put_location = _upsert(dialect, locations)
         # Who called, and when, is fixed; only the end of a call moves it from one index to another.
         self._put_live_call = _upsert(dialect, calls, ("owner", "state", "sequence", "body"))
@@ -141,13 +144,13 @@ class StoreWriter:
             _drop(connection, stream)
         self._records.write(connection, batch.records)
         for statement, rows in (
-            (_DELETE_LOCATION, [_location_key(one) for one in batch.locations if one.location is None]),
+            (self._delete_location, [_location_key(one) for one in batch.locations if one.location is None]),
             (self._put_location, [_location_row(one) for one in batch.locations if one.location is not None]),
-            (_DELETE_CALL, [{"its_domain": call.domain, "its_call_id": call.call_id} for call in batch.replaced]),
+            (self._delete_call, [{"its_domain": call.domain, "its_call_id": call.call_id} for call in batch.replaced]),
             (self._put_live_call, [_call_row(call) for call in batch.calls if not call.is_over]),
             (self._put_ended_call, [_call_row(call) for call in batch.calls if call.is_over]),
             (self._put_name, [_name_row(name) for name in batch.leg_names]),
-            (_DELETE_USER, [_user_row(one, "its_") for one, is_in in batch.users.items() if not is_in]),
+            (self._delete_user, [_user_row(one, "its_") for one, is_in in batch.users.items() if not is_in]),
             (self._put_user, [_user_row(one) for one, is_in in batch.users.items() if is_in]),
             (self._put_cdr, [cdr_row(cdr) for cdr in batch.cdrs]),
             (self._put_party, [row for cdr in batch.cdrs for row in party_rows(cdr)]),
@@ -159,8 +162,7 @@ class StoreWriter:
                 ],
             ),
         ):
-            if rows:
-                connection.execute(statement, rows)
+            statement.run_named(connection, rows)
 
 
 def _drop(connection: Connection, stream: str) -> None:
