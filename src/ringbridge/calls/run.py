@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TypeAlias, assert_never
 
@@ -31,6 +30,7 @@ from ringbridge.calls.actions import (
 from ringbridge.calls.commands import HandoverWish, Wish
 from ringbridge.calls.controller import Controller
 from ringbridge.calls.handing_over import Decision
+from ringbridge.calls.inbox import Inbox
 from ringbridge.calls.orders import leg_orders
 from ringbridge.calls.other_calls import OtherCalls
 from ringbridge.calls.outbox import Outbox
@@ -127,9 +127,9 @@ class CallRun:
         self._outbox.on_deposed = lambda: self.put(Deposed())
         self._outbox.on_stored = self._on_stored
         self._on_over = on_over
-        self._inputs: asyncio.Queue[Input] = asyncio.Queue()
+        self._inputs: Inbox[Input] = Inbox()
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
-        self._owed: deque[Publish] = deque()
+        self._owed: list[Publish] = []
         """What is to be told once the actions before it are done."""
         self._telling: set[asyncio.Task[None]] = set()
         self._errands: set[asyncio.Task[None]] = set()
@@ -149,7 +149,7 @@ class CallRun:
 
     def put(self, item: Input) -> None:
         """Queue an input; never blocks."""
-        self._inputs.put_nowait(item)
+        self._inputs.put(item)
 
     async def run(self) -> None:
         """Process inputs until the call is over or lost to another owner."""
@@ -247,7 +247,7 @@ class CallRun:
         for position, action in enumerate(actions):
             match action:
                 case Publish():
-                    self._owed.popleft()
+                    self._owed.pop(0)
                     if any(isinstance(later, Invite) for later in actions[position:]):
                         await self._store(action)
                     else:
@@ -268,20 +268,20 @@ class CallRun:
 
     def _do(self, action: Doing) -> None:
         match action:
-            case Ask() | LookUp():
-                self._send_out(self._ask(action) if isinstance(action, Ask) else self._look_up(action))
-            case LetGo():
-                self._engine.let_go(self.session_id, action.leg_id)
-            case Release():
-                self._engine.release(self.session_id, action.leg_id, action.cause)
+            case StartTimer() | StopTimer():
+                self._set_timer(action)
             case Ringback():
                 self._engine.ringback(self.session_id, action.side, on=action.on)
+            case Release():
+                self._engine.release(self.session_id, action.leg_id, action.cause)
             case Attach():
                 self._engine.attach(self.session_id, action.leg_id)
             case Arrange():
                 self._engine.arrange(self.session_id, action.leg_id, action.flow)
-            case StartTimer() | StopTimer():
-                self._set_timer(action)
+            case Ask() | LookUp():
+                self._send_out(self._ask(action) if isinstance(action, Ask) else self._look_up(action))
+            case LetGo():
+                self._engine.let_go(self.session_id, action.leg_id)
             case _:
                 assert_never(action)
 
@@ -363,8 +363,7 @@ class CallRun:
         if not self.claimed.done():
             self.claimed.set_result(not self._outbox.deposed)
         self._on_over()
-        while not self._inputs.empty():
-            item = self._inputs.get_nowait()
+        for item in self._inputs.take_all():
             if isinstance(item, EndRequest):
                 _answer(item.stored, stored=self._finished and not self._outbox.deposed)
             elif isinstance(item, OrderRequest):

@@ -195,6 +195,20 @@ def _with_leg(call: Call, leg: Leg, **changes: object) -> Call:
     return replace(call, legs=legs, **changes)
 
 
+def _invited(call: Call, event: LegInvited) -> Call:
+    if call.leg(event.leg_id) is not None:
+        return call
+    leg = Leg(
+        leg_id=event.leg_id,
+        target=event.target,
+        sip_call_id=event.sip_call_id,
+        dialog=event.dialog,
+        invited_at=event.at,
+        transfer=event.transfer,
+    )
+    return replace(call, legs=(*call.legs, leg))
+
+
 def _rung(call: Call, event: LegRinging) -> Call:
     leg = call.leg(event.leg_id)
     if leg is None or leg.state is not LegState.INVITED:
@@ -257,18 +271,6 @@ def _released(call: Call, event: LegReleased) -> Call:
     return call if call.answered(leg.side) is None else _held_or_not(call, event.at)
 
 
-def _leg_changed(call: Call, event: LegRinging | LegAnswered | LegUpdated | LegReleased) -> Call:
-    match event:
-        case LegRinging():
-            return _rung(call, event)
-        case LegAnswered():
-            return _answered(call, event)
-        case LegUpdated():
-            return _updated(call, event)
-        case LegReleased():
-            return _released(call, event)
-
-
 def _ending(call: Call, event: CallEnding) -> Call:
     if call.ending:
         return call
@@ -289,9 +291,9 @@ def _ended(call: Call, event: CallEnded) -> Call:
     )
 
 
-def _begin(event: CallRequested | CallBarred) -> Call:
+def _begin(call: Call | None, event: CallEvent) -> Call | None:
     match event:
-        case CallRequested():
+        case CallRequested() if call is None or call.state is CallState.BARRED:
             return Call(
                 domain=event.domain,
                 user=event.user,
@@ -303,7 +305,7 @@ def _begin(event: CallRequested | CallBarred) -> Call:
                 plan=event.plan,
                 dial_before=event.dial_before,
             )
-        case CallBarred():
+        case CallBarred() if call is None:
             return Call(
                 domain=event.domain,
                 user=event.user,
@@ -312,21 +314,25 @@ def _begin(event: CallRequested | CallBarred) -> Call:
                 requested_at=event.at,
                 barred_until=event.until,
             )
+        case _:
+            return call
 
 
 def fold_one(call: Call | None, event: CallEvent) -> Call | None:
     """Return `call` after `event`; an event that does not fit returns `call` as it was."""
-    if isinstance(event, CallRequested | CallBarred):
-        if call is None or (call.state is CallState.BARRED and isinstance(event, CallRequested)):
-            return _begin(event)
-        return call
-    if call is None or call.is_over:
-        return call
-    return _go_on(call, event)
+    return _begin(call, event) if call is None or call.is_over else _go_on(call, event)
 
 
 def _go_on(call: Call, event: CallEvent) -> Call:
-    match event:
+    match event:  # those that every call has come first: to compare a class takes 0.2 µs
+        case LegInvited():
+            return _invited(call, event)
+        case LegRinging():
+            return _rung(call, event)
+        case LegAnswered():
+            return _answered(call, event)
+        case LegReleased():
+            return _released(call, event)
         case CallClaimed():
             state = CallState.CLAIMED if call.state is CallState.REQUESTED else call.state
             return replace(
@@ -336,29 +342,17 @@ def _go_on(call: Call, event: CallEvent) -> Call:
                 generation=event.generation,
                 claimed_at=call.claimed_at or event.at,
             )
-        case LegInvited():
-            if call.leg(event.leg_id) is not None:
-                return call
-            leg = Leg(
-                leg_id=event.leg_id,
-                target=event.target,
-                sip_call_id=event.sip_call_id,
-                dialog=event.dialog,
-                invited_at=event.at,
-                transfer=event.transfer,
-            )
-            return replace(call, legs=(*call.legs, leg))
-        case LegRinging() | LegAnswered() | LegUpdated() | LegReleased():
-            return _leg_changed(call, event)
+        case CallEnded():
+            return _ended(call, event)
+        case CallEnding():
+            return _ending(call, event)
+        case LegUpdated():
+            return _updated(call, event)
         case HoldOrdered() | TransferOrdered() | HandoverOrdered() | OrderDone():
             orders = after_event(call.orders, event, transfers=call.transfers)
             return replace(call, orders=orders, transfers=call.transfers + isinstance(event, TransferOrdered))
         case EndRequested():
             return replace(call, end_requested_by=event.by)
-        case CallEnding():
-            return _ending(call, event)
-        case CallEnded():
-            return _ended(call, event)
         case CallRequested() | CallBarred():
             return call
 
