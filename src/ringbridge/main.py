@@ -188,7 +188,14 @@ class _Builder:
         stack.push_async_callback(store.close)
         pause_s = COMMIT_PAUSE_S if Role.API in config.node.roles else UNREAD_PAUSE_S
         kept_s = (config.store.cdrs_kept_days or math.inf) * 86_400.0
-        replica = Replica(bus.feed, store, clock=self._clock, commit_pause_s=pause_s, cdrs_kept_s=kept_s)
+        replica = Replica(
+            bus.feed,
+            store,
+            clock=self._clock,
+            commit_pause_s=pause_s,
+            cdrs_kept_s=kept_s,
+            read=bus.recent.read,
+        )
         await replica.start()
         await stack.enter_async_context(_task(replica.run(), "replica"))
         if not await replica.caught_up(timeout_s=CATCH_UP_S):

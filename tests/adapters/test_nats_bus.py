@@ -17,6 +17,8 @@ from ringbridge.adapters.nats_bus_streams import Streams, UnfitBus, faults_of, f
 from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, Stream, sequence_of, stream_of
 from ringbridge.adapters.nats_server import NatsServer, ServerSettings
 from ringbridge.adapters.replica import Replica
+from ringbridge.calls.ports import Claimable
+from ringbridge.model.call import Call
 from ringbridge.model.directory import Location
 from ringbridge.model.errors import BusUnavailable
 from ringbridge.model.ids import CallId
@@ -121,6 +123,32 @@ async def test_a_replica_is_built_from_nothing_and_slows_the_server_down(server:
             assert replica.applied(stream) == sequence_of(last)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_this_node_stored_or_was_offered_is_not_read_again(server: NatsServer) -> None:
+    async with NatsBus(settings(server.url)) as bus, NatsBus(settings(server.url)) as other, asyncio.TaskGroup() as run:
+        offers: list[Claimable] = []
+
+        async def take(offer: Claimable) -> None:
+            offers.append(offer)
+            offer.done()
+
+        claiming = run.create_task(bus.claims(take, at_most=4))
+        mine, theirs = requested("mine"), requested("theirs")
+        await bus.create_call(DOMAIN, CallId("mine"), [mine])
+        await until(lambda: offers)
+        await other.create_call(DOMAIN, CallId("theirs"), [theirs])
+        await until(lambda: len(offers) == 2)
+        found: dict[str, Call] = {}
+        replica = Replica(bus.feed, MemoryStore(TestClock()), clock=TestClock(), read=bus.recent.read)
+        replica.follow_calls(lambda call: found.update({call.call_id: call}))
+        following = run.create_task(replica.run())
+        await until(lambda: len(found) == 2)
+        assert found["theirs"].plan == theirs.plan
+        assert [found[offer.requested.call_id].plan is offer.requested.plan for offer in offers] == [True, True]
+        assert len(bus.recent) == 0
+        claiming.cancel()
+        following.cancel()
 
 
 async def test_writes_are_refused_at_once_while_the_bus_is_away(server: NatsServer) -> None:

@@ -34,6 +34,7 @@ from ringbridge.adapters.nats_bus_subjects import (
     sequence_of,
 )
 from ringbridge.adapters.nats_bus_wire import Message, header_line
+from ringbridge.adapters.recent_events import RecentEvents
 from ringbridge.calls.event_ports import CallMessage, Kept
 from ringbridge.calls.ports import Claimable, CommandHandler, NodeAway, StoredCallMessage, StoredRecord
 from ringbridge.model.directory import Location, Record
@@ -83,6 +84,8 @@ class NatsBus:
         self._suspect: set[Stream] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.feed = NatsFeed(self._link)
+        self.recent = RecentEvents()
+        """What need not be read again when the feed brings it."""
         self.faults: list[str] = []
         """Why this bus may lose acknowledged writes; empty unless `relaxed`. For the readiness page."""
 
@@ -184,7 +187,9 @@ class NatsBus:
         tree = call_tree(domain, call_id)
         subject = tree + (".requested" if claimable else ".events")
         stream = call_stream(domain, call_id)
-        sequence = await self._store(stream, Write(subject, encode(events), f"{tree}.>", sequence_of(expected)))
+        message = encode(events)
+        self.recent.keep(message, events)
+        sequence = await self._store(stream, Write(subject, message, f"{tree}.>", sequence_of(expected)))
         return position(stream, sequence)
 
     async def call_positions(self) -> tuple[int, ...]:
@@ -220,7 +225,7 @@ class NatsBus:
         return await self._kept.next_call_message(after, domain)
 
     async def claims(self, handler: Callable[[Claimable], Awaitable[None]], *, at_most: int) -> None:
-        await Claims(self._link, handler, at_most=at_most).run()
+        await Claims(self._link, handler, at_most=at_most, recent=self.recent).run()
 
     # --- commands ---
 

@@ -18,8 +18,9 @@ from ringbridge.adapters.nats_bus_link import Link, LinkDown
 from ringbridge.adapters.nats_bus_streams import ENGINES
 from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, SHARDS, Stream, position
 from ringbridge.adapters.nats_bus_wire import Message
+from ringbridge.adapters.recent_events import RecentEvents
 from ringbridge.calls.ports import Claimable
-from ringbridge.model.events import CallRequested, decode
+from ringbridge.model.events import CallRequested
 
 log = structlog.get_logger(__name__)
 
@@ -71,10 +72,17 @@ class _Pull:
     """The open request to one stream."""
 
     def __init__(
-        self, link: Link, stream: Stream, *, arrived: Callable[[_Offer], None], ran_out: Callable[[], None]
+        self,
+        link: Link,
+        stream: Stream,
+        recent: RecentEvents,
+        *,
+        arrived: Callable[[_Offer], None],
+        ran_out: Callable[[], None],
     ) -> None:
         self._link = link
         self._stream = stream
+        self._recent = recent
         self._arrived = arrived
         self._ran_out = ran_out
         self._open = 0
@@ -108,10 +116,12 @@ class _Pull:
             return
         self._open = max(0, self._open - 1)
         try:
-            first = decode(message.payload)[0]
-        except (msgspec.DecodeError, IndexError):
-            first = None
+            events = self._recent.read(message.payload)
+        except msgspec.DecodeError:
+            events = []
+        first = events[0] if events else None
         if isinstance(first, CallRequested):
+            self._recent.keep(message.payload, events)
             self._arrived(_Offer(self._link, self._stream, first, message))
         else:
             log.error("claimable_unreadable", subject=message.subject.decode())
@@ -121,8 +131,11 @@ class _Pull:
 class Claims:
     """Runs one engine's claiming; `run` until cancelled."""
 
-    def __init__(self, link: Link, handler: Callable[[Claimable], Awaitable[None]], *, at_most: int) -> None:
+    def __init__(
+        self, link: Link, handler: Callable[[Claimable], Awaitable[None]], *, at_most: int, recent: RecentEvents
+    ) -> None:
         self._link = link
+        self._recent = recent
         self._handler = handler
         self._at_most = at_most
         self._running = 0
@@ -132,7 +145,10 @@ class Claims:
     async def run(self) -> None:
         """Claim until cancelled; what is being handled then is cancelled too."""
         loop = asyncio.get_running_loop()
-        pulls = [_Pull(self._link, stream, arrived=self._arrived, ran_out=self._wake.set) for stream in CALL_STREAMS]
+        pulls = [
+            _Pull(self._link, stream, self._recent, arrived=self._arrived, ran_out=self._wake.set)
+            for stream in CALL_STREAMS
+        ]
         room = max(1, self._at_most // SHARDS)
         try:
             async with asyncio.TaskGroup() as group:

@@ -50,7 +50,7 @@ from ringbridge.model.cdr import cdr_of
 from ringbridge.model.directory import Location, Record
 from ringbridge.model.errors import StoreUnavailable
 from ringbridge.model.event_marks import Mark, tag_of
-from ringbridge.model.events import CallRequested, LegInvited, decode
+from ringbridge.model.events import CallEvent, CallRequested, LegInvited, decode
 from ringbridge.model.taking_part import users_in
 
 log = structlog.get_logger(__name__)
@@ -98,8 +98,11 @@ class Replica:
         clock: Clock,
         commit_pause_s: float = COMMIT_PAUSE_S,
         cdrs_kept_s: float = math.inf,
+        read: Callable[[bytes], list[CallEvent]] = decode,
     ) -> None:
+        """`read` returns the events of a message, as `model.events.decode` does."""
         self._feed = feed
+        self._read = read
         self._store = store
         self._clock = clock
         self._commit_pause_s = commit_pause_s
@@ -321,7 +324,7 @@ class Replica:
             tree = subject[: subject.rfind(".")]
             call = self._live.get(tree)
             try:
-                events = decode(payload)
+                events = self._read(payload)
                 if call is None and not (events and isinstance(events[0], CallRequested)):
                     call = await self._store.stored_call(*call_of(subject))
             except (msgspec.DecodeError, ValueError):
