@@ -75,6 +75,7 @@ def sequence_of(position: int) -> int:
     return position // SHARDS
 
 
+@lru_cache(maxsize=4096)
 def call_stream(domain: DomainName, call_id: CallId) -> Stream:
     """Return the stream that holds a call."""
     return CALL_STREAMS[crc32(f"{domain}\0{call_id}".encode()) % SHARDS]
@@ -103,6 +104,7 @@ def decode_token(token: str) -> str:
     return text
 
 
+@lru_cache(maxsize=4096)
 def call_tree(domain: DomainName, call_id: CallId) -> str:
     """Return the subject that every message of a call is under, without the closing `.>`."""
     shard = CALL_STREAMS.index(call_stream(domain, call_id))

@@ -8,7 +8,6 @@ relay does not transcode, and where a transfer goes on in another relay session 
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 
 import structlog
@@ -18,7 +17,7 @@ from ringbridge.adapters.sip_invite import credentials_of, invite_order, reason_
 from ringbridge.adapters.sip_leg import LegDialog, SipCall, SipLeg, decode_dialog
 from ringbridge.adapters.sip_leg_events import LegEvents
 from ringbridge.adapters.sip_media import RelaySessions
-from ringbridge.adapters.sip_node import SipNode
+from ringbridge.adapters.sip_node import SipNode, new_token
 from ringbridge.adapters.sip_sound import UNKNOWN, Sound
 from ringbridge.calls.directory_ports import Directory
 from ringbridge.calls.ports import LegOrder, MediaLost, PreparedLeg, Refused, SignalHandler
@@ -89,7 +88,7 @@ class SipEngine:
         side = side_of(order.leg_id)
         other = call.answered(side.other)
         local = offer(
-            session_id=secrets.randbits(62),
+            session_id=int(new_token()[:15], 16),
             host=relay.host,
             port=relay.port(side),
             codecs=other.remote.codecs if other and other.remote else DEFAULT_CODECS,

@@ -67,6 +67,8 @@ from ringbridge.model.events import (
 from ringbridge.model.ids import LegId, NodeId
 from ringbridge.model.release import ReleaseCause
 
+STOP_TIMERS = tuple(StopTimer(timer) for timer in Timer)
+
 
 class Controller:
     """The state machine of one call. Every method returns the actions to perform, in order."""
@@ -366,7 +368,7 @@ class Controller:
                 self._record(CallEnding(cause, ended_by, now))
             return self._flush()
         self._record(CallEnded(cause, ended_by, now))
-        return [*(StopTimer(timer) for timer in Timer), *self._flush(), Finish()]
+        return [*STOP_TIMERS, *self._flush(), Finish()]
 
     def _hears_ringback(self) -> bool:
         return self.call.answered(Side.ORIGINATION) is not None and not self.call.joined_at

@@ -34,7 +34,18 @@ from ringbridge.calls.inbox import Inbox
 from ringbridge.calls.orders import leg_orders
 from ringbridge.calls.other_calls import OtherCalls
 from ringbridge.calls.outbox import Outbox
-from ringbridge.calls.ports import CallEngine, Clock, LegSignal
+from ringbridge.calls.ports import (
+    Answered,
+    Arranged,
+    CallEngine,
+    Clock,
+    HungUp,
+    LegSignal,
+    MediaLost,
+    Refused,
+    Ringing,
+    Updated,
+)
 from ringbridge.model.call import Call, side_of
 from ringbridge.model.errors import CallError, Conflict
 from ringbridge.model.events import CallEvent, HandoverOrdered, HoldOrdered, LegAnswered, TransferOrdered
@@ -175,6 +186,8 @@ class CallRun:
     def _decide(self, item: Input) -> list[Action]:
         now = self._clock.now()
         match item:
+            case Ringing() | Answered() | Updated() | Arranged() | Refused() | HungUp() | MediaLost():
+                return self._controller.on_signal(item, now)
             case Begin():
                 return self._controller.resume(now) if item.resumed else self._controller.start(now)
             case Timer():
@@ -199,7 +212,7 @@ class CallRun:
             case Deposed():
                 raise Conflict("another engine owns the call")
             case _:
-                return self._controller.on_signal(item, now)
+                assert_never(item)
 
     def _take_order(self, item: OrderRequest, now: float) -> list[Action]:
         try:

@@ -17,6 +17,7 @@ The secure profiles (RTP/SAVP and their kin) are refused: the relay has no keys,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 
@@ -39,6 +40,8 @@ from ringbridge.media.sdp import (
 
 DEFAULT_CODECS: Final = (PCMU, PCMA, TELEPHONE_EVENT)
 PROTO: Final = "RTP/AVP"
+LONGEST_ADDRESS: Final = 45
+"""Characters of an IPv6 address that ends as one of IPv4; what is longer is not remembered, nor any address."""
 
 
 class NothingInCommon(Exception):
@@ -245,6 +248,11 @@ def _remote(description: Description, audio: Media, allowed: Iterable[Codec]) ->
 
 
 def _is_address(host: str) -> bool:
+    return len(host) <= LONGEST_ADDRESS and _is_short_address(host)
+
+
+@lru_cache(1024)
+def _is_short_address(host: str) -> bool:
     try:
         ip_address(host)
     except ValueError:
