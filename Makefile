@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help run test check test-fast test-live test-browser test-contract setup setup-run test-tools format lock bench clean
+.PHONY: help run test check test-fast test-slow test-live test-browser test-contract setup setup-run test-tools format lock bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -16,20 +16,24 @@ run: setup-run ## set up what is needed and run the demo
 test: setup test-tools ## set up what is needed, then all checks and all tests
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory test-fast
-	@$(MAKE) --no-print-directory test-live
-	@$(MAKE) --no-print-directory test-browser
+	@$(MAKE) --no-print-directory test-slow
 
 test-fast: setup ## all tests but those in tests/live, tests/browser and tests/contract
 	@exec $(BIN)/pytest --ignore=tests/live --ignore=tests/browser --ignore=tests/contract --numprocesses=2 $(ARGS)
 
+SLOW := $(BIN)/pytest --dist=loadfile
+
+test-slow: setup test-tools ## the live, browser and contract tests at once
+	@exec $(SLOW) tests/live tests/browser tests/contract --numprocesses=3 $(ARGS)
+
 test-live: setup test-tools ## the tests with real processes, SIPp and kill -9
-	@exec $(BIN)/pytest tests/live --numprocesses=2 --dist=loadfile $(ARGS)
+	@exec $(SLOW) tests/live --numprocesses=2 $(ARGS)
 
 test-browser: setup test-tools ## the pages, in Chromium
-	@exec $(BIN)/pytest tests/browser --numprocesses=2 --dist=loadfile $(ARGS)
+	@exec $(SLOW) tests/browser --numprocesses=2 $(ARGS)
 
-test-contract: setup test-tools ## the API contract, at any server (ARGS="--base-url … --key … --sip host:port")
-	@exec $(BIN)/pytest tests/contract --numprocesses=2 --dist=loadfile $(ARGS)
+test-contract: setup test-tools ## the API contract, at any server (ARGS="--base-url … --key … --sip host:port --receiver address")
+	@exec $(SLOW) tests/contract --numprocesses=2 $(ARGS)
 
 CHECKS := check-format check-lint check-types check-imports check-sizes check-locks check-dependencies
 .PHONY: $(CHECKS)
