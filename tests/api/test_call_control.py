@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from ringbridge.adapters.memory_engine import MemoryEngine
-from ringbridge.adapters.memory_phones import RINGS, MemoryPhones, Script
+from ringbridge.adapters.memory_phones import RINGS, MemoryPhones, Phone, Script
+from ringbridge.calls import control
 from ringbridge.calls.owner import Owner
 from ringbridge.model.call import CallState
 from ringbridge.model.directory import Connection, DialRule, Location
@@ -86,6 +87,52 @@ async def test_hold_and_unhold_answer_202_and_show(
     await in_state(world, CallState.CONNECTED)
     assert [leg["flow"] for leg in (await client.get(ONE)).json()["call-legs"]] == ["talk", "talk"]
     assert len(phones.busy()) == 2
+
+
+async def held_with_a_phone_to_be_told(world: World, client: httpx.AsyncClient, phones: MemoryPhones) -> Phone:
+    """Hold a call; return the holder's phone, which has not answered its offer yet."""
+    phones.scripts["1001_desk"] = Script(offer_status=None)
+    await connected(world, client)
+    assert (await client.patch(f"{ONE}/hold")).status_code == 202
+    await in_state(world, CallState.HELD)
+    mine = next(phone for phone in phones.busy() if phone.order.target.device == "1001_desk")
+    async with asyncio.timeout(5):
+        while True:
+            if mine.offers:
+                return mine
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(("verb", "body"), [("unhold", {}), ("transfer", {"call-term-user": "1003"})])
+async def test_whoever_sees_a_call_held_may_give_the_next_order(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones, verb: str, body: dict[str, str]
+) -> None:
+    with_a_phone(world, "1003")
+    mine = await held_with_a_phone_to_be_told(world, client, phones)
+    asyncio.get_running_loop().call_later(0.1, mine.answer_offer)
+    assert (await client.patch(f"{ONE}/{verb}", json=body)).status_code == 202
+
+
+async def test_whoever_holds_may_give_the_next_order_before_this_node_sees_the_first(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones
+) -> None:
+    phones.scripts["1001_desk"] = phones.scripts["1002_desk"] = Script(offer_status=None)
+    await connected(world, client)
+    world.feed.hold()
+    assert (await client.patch(f"{ONE}/hold")).status_code == 202
+    for number, phone in enumerate(phones.busy()):
+        asyncio.get_running_loop().call_later(0.1 * (2 - number), phone.answer_offer)
+    assert (await client.patch(f"{ONE}/unhold")).status_code == 202
+    world.feed.go_on()
+
+
+async def test_an_order_is_not_waited_for_long(
+    world: World, client: httpx.AsyncClient, phones: MemoryPhones, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "PAUSES_S", (0.01, 0.01))
+    await held_with_a_phone_to_be_told(world, client, phones)
+    answer = await client.patch(f"{ONE}/unhold")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (409, "order-under-way")
 
 
 @pytest.mark.parametrize("verb", ["hold", "unhold"])

@@ -25,8 +25,8 @@ ON_BEHALF = (
 OUTCOME = (
     " 202: the order is stored, and survives a crash of the engine; what comes of it shows in `call-order`, in "
     "`call-state` and in the ladder. 409: the state does not allow it (`call-not-connected`, `call-ended`, "
-    "`party-left`: whoever asks is not in the call any more), or an earlier order is still being carried out "
-    "(`order-under-way`); nothing was done."
+    "`party-left`: whoever asks is not in the call any more), or an earlier order is still being carried out a second "
+    "and a half later (`order-under-way`); nothing was done."
 )
 HOLD = (
     "Puts the other party on hold: it hears music from the relay and is not heard (a re-INVITE offers `sendonly`), and "

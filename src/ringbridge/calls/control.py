@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import TypeAlias
@@ -20,7 +21,7 @@ from ringbridge.calls.commands import (
     encode_command,
     order_of,
 )
-from ringbridge.calls.holding import asking_leg, check_up, conflict
+from ringbridge.calls.holding import UNDER_WAY, asking_leg, check_up, conflict
 from ringbridge.calls.ports import Bus, Clock, NodeAway
 from ringbridge.model.call import Call, Leg, fold
 from ringbridge.model.errors import CallError, Conflict, Refusal
@@ -36,6 +37,9 @@ COMMAND_TIMEOUT_S = 5.0
 ATTEMPTS = 4
 """A call can move from requested to claimed to over while we look; more moves than that are somebody's bug."""
 
+
+PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Between attempts to give an order to a call that is carrying out another."""
 
 OFFER_TIMEOUT_S = 45.0
 """How long a party that is up may take to say to the offer that joins it: SIP gives up before."""
@@ -105,7 +109,8 @@ class Control:
         Raises:
             CallError: the state of the call does not allow it, or its owner cannot be reached; nothing was done.
         """
-        await self._order(call, HoldWish(name, on, by, user))
+        wish = HoldWish(name, on, by, user)
+        await self._once_free(call, lambda now: self._order(now, wish))
 
     async def transfer(self, call: Call, name: str, *, user: str, plan: TransferPlanner, by: str) -> None:
         """Let another party take the place of the one that `name` stands for (`holding.asking_leg`).
@@ -116,8 +121,11 @@ class Control:
         Raises:
             CallError: the state of the call does not allow it, or its owner cannot be reached; nothing was done.
         """
+        await self._once_free(call, lambda now: self._transfer(now, name, user=user, plan=plan, by=by))
+
+    async def _transfer(self, call: Call, name: str, *, user: str, plan: TransferPlanner, by: str) -> None:
         now = await self._up_to_date(call)
-        if now is None or now.is_over:
+        if now.is_over:
             raise conflict("call-ended", "the call is over")
         asker, other = check_up(now, asking_leg(now, name, user))
         async with plan(other) as planned:
@@ -131,19 +139,40 @@ class Control:
         Raises:
             CallError: the state of either does not allow it, or its owner cannot be reached; nothing was done.
         """
+        await self._once_free(call, lambda now: self._join(now, name, user=user, second=second, by=by))
+
+    async def _join(self, call: Call, name: str, *, user: str, second: Call, by: str) -> None:
         there = await self._up_to_date(second)
-        if there is None or there.is_over:
+        if there.is_over:
             raise conflict("destination-ended", "the call of call-destination-session-id is over")
         try:
             _, far = check_up(there, asking_leg(there, there.call_id, user))
         except CallError as refused:
             message = f"the call of call-destination-session-id: {refused.message}"
             raise CallError(refused.refusal, f"destination-{refused.code}", message) from refused
-        await self.transfer(call, name, user=user, plan=lambda _: nullcontext(_joining(there, far)), by=by)
+        await self._transfer(call, name, user=user, plan=lambda _: nullcontext(_joining(there, far)), by=by)
 
-    async def _up_to_date(self, call: Call) -> Call | None:
-        """Return a call as it is once both are connected: a local copy that shows that is as good as the bus."""
-        return call if call.joined_at else await self._read(call.domain, call.call_id)
+    async def _once_free(self, call: Call, give: Callable[[Call], Awaitable[None]]) -> None:
+        """Give an order; where an earlier one is being carried out, try for a while.
+
+        A phone mostly answers an offer at once, and a call shows `held` as soon as it is, with the holder's own phone
+        still to be told. Whoever holds, and goes on with the next order, is right to.
+        """
+        for pause_s in PAUSES_S:
+            try:
+                return await give(call)
+            except CallError as refused:
+                if not refused.code.endswith(UNDER_WAY):
+                    raise
+            await asyncio.sleep(pause_s)
+            call = await self._read(call.domain, call.call_id) or call
+        return await give(call)
+
+    async def _up_to_date(self, call: Call) -> Call:
+        """Return a call as it is: a local copy that shows it connected, and no order, is as good as the bus."""
+        if call.joined_at and call.order is None:
+            return call
+        return await self._read(call.domain, call.call_id) or call
 
     async def reject(self, call: Call, *, by: str) -> None:
         """Refuse a call on behalf of the party that is being rung.

@@ -26,6 +26,8 @@ from ringbridge.model.ids import LegId
 from ringbridge.model.orders import Order, OrderKind
 from ringbridge.model.taking_part import is_theirs
 
+UNDER_WAY = "order-under-way"
+"""The refusal of an order while an earlier one is being carried out."""
 HELD = {OrderKind.HOLD: (Flow.MUSIC, Flow.SILENT), OrderKind.UNHOLD: (Flow.TALK, Flow.TALK)}
 """What the other party has in the end, and what the asker has."""
 
@@ -93,7 +95,7 @@ def check_up(call: Call, leg_id: LegId) -> tuple[Leg, Leg]:
         raise conflict("party-left", "the party that this is asked for is not in the call any more")
     other = call.answered(asker.side.other)
     if call.order is not None or other is None:
-        raise conflict("order-under-way", "the call is still carrying out an earlier order; try again")
+        raise conflict(UNDER_WAY, "the call is still carrying out an earlier order; try again")
     return asker, other
 
 
