@@ -12,6 +12,7 @@ from ringbridge.adapters.nats_bus_subjects import Stream, record_of
 from ringbridge.api.audit import RECORDED
 from ringbridge.api.operations import Operation
 from ringbridge.model.audit import NOT_RECORDED, AuditEntry
+from ringbridge.model.directory import Domain
 from tests.api.walk import path_of
 from tests.api.world import World, order
 
@@ -149,6 +150,21 @@ async def test_everybody_sees_the_changes_of_what_is_theirs(world: World) -> Non
         assert [one["domain"] for one in (await manager.get(OF_DEMO)).json()] == ["demo"]
         assert (await manager.get(ALL)).status_code == 403
         assert (await user.get(OF_DEMO)).status_code == 403
+
+
+async def test_whoever_gets_a_domain_s_name_later_sees_no_changes_of_who_had_it(world: World) -> None:
+    async with world.client(world.super_key) as root:
+        for name in ("first", "second"):
+            world.clock.time += 10
+            await root.put("/ns-api/v2/domains/other", json={"description": name})
+        between = world.clock.time - 5
+        everything = len((await root.get("/ringbridge/v1/domains/other/audit")).json())
+    world.put(Domain("other", reseller="acme", made_at=between))
+    reseller = world.add_key("*", "*", "Reseller", reseller="acme")
+    for key, visible in ((world.foreign_manager_key, 1), (reseller, everything), (world.super_key, everything)):
+        async with world.client(key) as client:
+            assert len((await client.get("/ringbridge/v1/domains/other/audit")).json()) == visible
+            assert (await client.get("/ringbridge/v1/domains/other/audit/count")).json()["total"] == visible
 
 
 async def test_the_trail_is_paged_newest_first_and_narrowed_by_kind(world: World) -> None:

@@ -19,6 +19,7 @@ from ringbridge.api.cdr_fields import CDR_D, CDR_R, CDR_U, number_or_text
 from ringbridge.api.cdr_views import DOMAIN_VIEW, RAW_VIEW, USER_VIEW, cell
 from ringbridge.api.cdrs import wants_csv
 from ringbridge.model.cdr import Cdr
+from ringbridge.model.directory import Domain, User
 from tests.adapters.bus_calls import until
 from tests.adapters.cdr_samples import cdr, outside
 from tests.api.world import CALLS, World, order
@@ -181,6 +182,24 @@ async def test_a_list_is_as_wide_as_the_token(world: World) -> None:
         assert ids(await user.get("/ns-api/v2/domains/~/users/~/cdrs")) == ["demo"]
     async with world.client(reseller) as client:
         assert (await client.get(DEMO)).status_code == 404
+
+
+async def test_whoever_gets_a_name_later_sees_no_calls_of_who_had_it(world: World) -> None:
+    calls = {"before the domain": 300.0, "before the user": 200.0, "now": 50.0}
+    await put(world, *(cdr(name, started_at=at(world, ago)) for name, ago in calls.items()))
+    world.put(Domain("demo", reseller="acme", made_at=at(world, 250)), User("demo", "1001", made_at=at(world, 100)))
+    reseller = world.add_key("*", "*", "Reseller", reseller="acme")
+    everything = ["now", "before the user", "before the domain"]
+    for key, paths, visible in (
+        (world.user_key, (USER,), everything[:1]),
+        (world.manager_key, (USER, DEMO, ALL), everything[:2]),
+        (reseller, (USER, DEMO, ALL), everything),
+        (world.super_key, (USER, DEMO, ALL), everything),
+    ):
+        async with world.client(key) as client:
+            for path in paths:
+                assert ids(await client.get(path)) == visible
+                assert (await client.get(f"{path}/count")).json()["total"] == len(visible)
 
 
 async def test_the_last_day_is_the_default_window(world: World, manager: httpx.AsyncClient) -> None:

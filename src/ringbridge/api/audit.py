@@ -12,6 +12,7 @@ from ringbridge.api.cdr_query import query_time
 from ringbridge.api.operations import Access, Operation, QueryField, Reply, Schema
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request, header
+from ringbridge.api.ruled import own_since
 from ringbridge.api.schemas import PAGE_QUERY
 from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.model.audit import CALL, FILTERS, NOT_RECORDED, Action, Actor, AuditEntry, ids_between
@@ -49,6 +50,10 @@ NARROWING: Final = (
     ),
 )
 """Texts are compared whatever their case; with `*` at the end, what begins so."""
+DESCRIPTION: Final = (
+    "Who changed which record, from where and when, newest first. Names of fields, no values. What was before a domain "
+    "of this name was made, for whoever had the name then, is shown to their resellers alone."
+)
 
 
 class AuditView(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
@@ -144,6 +149,9 @@ class AuditHandlers:
         if faults:
             raise invalid(faults)
         principal = request.principal
+        # Before that, the domain's name was another tenant's.
+        made_at = await own_since(self._parts.store, principal, request.domain)
+        since = max(since or 0.0, made_at) or None
         wanted = RecordQuery(
             "audit",
             domain=request.domain or texts.pop(_DOMAIN.name, None),
@@ -175,7 +183,7 @@ def operations(parts: ApiParts) -> list[Operation]:
                 handle=handlers.page,
                 tag="Audit",
                 summary=f"List the changes of the directory{whose}",
-                description="Who changed which record, from where and when, newest first. Names of fields, no values.",
+                description=DESCRIPTION,
                 query=(*PAGE_QUERY, *NARROWING, *more),
                 replies=(Reply(200, "One page.", list[AuditView], ("Link", "X-Total-Count")),),
             ),

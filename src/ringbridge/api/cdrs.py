@@ -19,7 +19,7 @@ from ringbridge.api.cdr_query import Asked, after_text, read_query
 from ringbridge.api.cdr_views import DOMAIN_VIEW, RAW_VIEW, USER_VIEW, CdrView, csv_text
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request, header
-from ringbridge.api.ruled import ruled_domains
+from ringbridge.api.ruled import own_since, ruled_domains
 from ringbridge.api.streamed import StreamedAnswer
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.cdr_query import CdrPage, Place
@@ -87,16 +87,25 @@ class CdrHandlers:
     # --- what is asked for ---
 
     async def _asked_of_all(self, request: Request) -> Asked:
-        return read_query(request, now=self._clock.now(), domains=await ruled_domains(self._store, request.principal))
+        domains = await ruled_domains(self._store, request.principal)
+        asked = read_query(request, now=self._clock.now(), domains=domains)
+        return await self._of_this_tenant(request, asked, request.principal.domain)
 
     async def _asked_of_domain(self, request: Request) -> Asked:
         if await self._store.domain(request.domain) is None:
             raise no_such_domain(request.domain)
-        return read_query(request, now=self._clock.now(), domains=(request.domain,))
+        asked = read_query(request, now=self._clock.now(), domains=(request.domain,))
+        return await self._of_this_tenant(request, asked, request.domain)
 
     async def _asked_of_user(self, request: Request) -> Asked:
         # A user that was deleted still has a history; one that never was has an empty one.
-        return read_query(request, now=self._clock.now(), domains=(request.domain,), user=request.user)
+        asked = read_query(request, now=self._clock.now(), domains=(request.domain,), user=request.user)
+        return await self._of_this_tenant(request, asked, request.domain)
+
+    async def _of_this_tenant(self, request: Request, asked: Asked, domain: str) -> Asked:
+        """Return what is asked for without the calls of whoever had these names before."""
+        since = max(asked.query.since, await own_since(self._store, request.principal, domain))
+        return msgspec.structs.replace(asked, query=msgspec.structs.replace(asked.query, since=since))
 
     # --- what is answered ---
 

@@ -34,5 +34,16 @@ async def own_domains(store: Store, principal: Principal) -> dict[str, float]:
     return made
 
 
+async def own_since(store: Store, principal: Principal, domain: str) -> float:
+    """Return since when, in epoch seconds, `domain` is the one that a token knows by that name.
+
+    What was before is another tenant's, or another user's: it had the name, and was deleted. 0 for a reseller, whose
+    both are.
+    """
+    if principal.rules_reseller(ANY):
+        return 0.0
+    return (await own_domains(store, principal)).get(domain, 0.0)
+
+
 def _made_at(record: Domain | User | None) -> float:
     return 0.0 if record is None else record.made_at
