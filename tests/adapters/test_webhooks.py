@@ -281,6 +281,17 @@ async def test_what_was_sent_can_be_sent_again_and_tested() -> None:
         assert {one.kind for one in await logged(node, "s1", 3)} == {"event", "resend", "test"}
 
 
+async def test_nothing_is_sent_again_that_was_never_sent() -> None:
+    async with receiving() as receiver, delivering() as node:
+        await node.calls.whole("before")
+        one = await node.subscribe(receiver.url)
+        await node.calls.begin("after")
+        (sent,) = await logged(node, "s1", 1)
+        prefix, _, last = sent.delivery_id.rpartition("_")
+        found = [await node.desk.resend(one, f"{prefix}_{position}") for position in range(int(last) + 1)]
+        assert [attempt.delivery_id for attempt in found if attempt is not None] == [sent.delivery_id]
+
+
 async def test_the_answer_is_read_to_a_limit_and_shown_in_part() -> None:
     async with receiving() as receiver, delivering() as node:
         receiver.respond = lambda _: answer(503, b"no\x00\x1b " + b"x" * 1_000_000)

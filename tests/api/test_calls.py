@@ -12,6 +12,7 @@ import pytest
 from ringbridge.api.call_views import CallView
 from ringbridge.api.parts import ApiSettings
 from ringbridge.model.call import Call, CallState
+from ringbridge.model.directory import Domain
 from ringbridge.model.events import CallClaimed, CallEnded
 from ringbridge.model.ids import CallId, DomainName, NodeId
 from ringbridge.model.release import HUNG_UP
@@ -392,3 +393,21 @@ async def test_the_resource_has_every_field_of_the_schema_as_text(world: World, 
     listed = (await client.get(CALLS)).json()
     assert listed == [call]
     assert world.writes == 1
+
+
+@pytest.mark.parametrize("key", ["user_key", "manager_key"])
+async def test_whoever_gets_a_name_later_has_nothing_of_the_calls_of_who_had_it(world: World, key: str) -> None:
+    async with world.client() as client:
+        assert (await client.post(CALLS, json=order("old") | {"synchronous": "yes"})).status_code == 200
+    world.clock.time += 10
+    world.put(Domain("demo", made_at=world.clock.time))
+    writes = world.writes
+    async with world.client(getattr(world, key)) as client:
+        for method, path in (("GET", ""), ("GET", "/ladder"), ("PATCH", "/hold"), ("DELETE", "")):
+            answer = await client.request(method, f"{CALLS}/old{path}")
+            assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "no-such-call"), (method, path)
+        assert world.writes == writes
+        assert (await client.post(CALLS, json=order("new") | {"synchronous": "yes"})).status_code == 200
+        assert (await client.get(f"{CALLS}/new")).status_code == 200
+    async with world.client(world.super_key) as root:
+        assert (await root.get(f"{CALLS}/old")).status_code == 200

@@ -372,3 +372,17 @@ async def test_what_is_kept_of_users_that_were_read_is_bounded() -> None:
         user = User("demo", f"{number}")
         assert told.of(user) is told.of(user)
     assert len(told) <= MOST_TOLD
+
+
+async def test_calls_to_a_device_made_again_do_not_ring_the_phones_of_the_last(world: World) -> None:
+    path, device = "/ns-api/v2/domains/demo/users/1001/devices", "1001_desk"
+    async with world.client(world.super_key) as root:
+        assert (await root.get(f"{path}/{device}")).json()["device-sip-registration-state"] == "registered"
+        assert (await root.delete(f"{path}/{device}")).status_code == 202
+        body = {"device": device, "device-sip-registration-password": "a long enough secret", "synchronous": "yes"}
+        assert (await root.post(path, json=body)).status_code == 200
+        async with asyncio.timeout(5):
+            while True:
+                if (await root.get(f"{path}/{device}")).json()["device-sip-registration-state"] != "registered":
+                    break
+                await asyncio.sleep(0.01)

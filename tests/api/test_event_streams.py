@@ -106,6 +106,20 @@ async def test_what_was_told_can_be_read(node: Node) -> None:
             assert [one["call-id"] for one in (await client.get(CALLS)).json()] == ["click-1"]
 
 
+@pytest.mark.parametrize("key", ["user_key", "manager_key"])
+async def test_going_on_from_before_a_name_was_theirs_tells_nobody_of_who_had_it(node: Node, key: str) -> None:
+    async with follow(node.url, node.world.super_key) as stream:
+        before = (await stream.of("ready")).id
+        await place(node, "old")
+        assert (await stream.of("call")).data["call-id"] == "old"
+    node.world.clock.time += 10
+    node.world.put(Domain("demo", made_at=node.world.clock.time))
+    async with follow(node.url, getattr(node.world, key), after=before) as stream:
+        await stream.of("ready")
+        await place(node, "new")
+        assert (await stream.of("call")).data["call-id"] == "new"
+
+
 async def test_where_nothing_happens_heartbeats_move_the_id_on(node: Node) -> None:
     async with follow(node.url, node.world.foreign_key) as stream:
         ready = await stream.of("ready")

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, Stream, stream_of
+from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, Stream, contact_digest, stream_of
 from ringbridge.adapters.store_batch import Offset, PurgeBounds, StoreBatch
 from ringbridge.calls.directory_ports import RecordQuery
 from ringbridge.calls.ports import CallPage, Clock
@@ -81,7 +81,7 @@ class MemoryStore:
 
     def put_location(self, location: Location) -> None:
         """Put a location without a bus."""
-        self._locations[location.domain, location.device, location.contact] = location
+        self._locations[location.domain, location.device, contact_digest(location.contact)] = location
 
     def put_call(self, call: Call) -> None:
         """Put a call without a bus."""

@@ -81,6 +81,8 @@ class WebhookDesk:
             return await self._send_test(subscription, delivery_id)
         if not delivery_id.startswith(prefix) or not digits.isascii() or not digits.isdigit() or len(digits) > 18:
             return None
+        if not any(one.delivery_id == delivery_id for one in await self.attempts(subscription.id)):
+            return None  # never sent to it: whoever counts ids up is not told what was before the subscription
         item = await source_of(subscription.model, self._parts.bus, self._parts.directory).at(subscription, int(digits))
         return None if item is None else await self._send(subscription, item, delivery_id, kind="resend")
 

@@ -63,7 +63,7 @@ class CallSource:
         return await self._telling.items_of(subscription, name)
 
     async def at(self, subscription: Subscription, position: int) -> Item | None:
-        before = position - len(subscription.since)
+        before = position - len(await self._bus.call_positions())
         message = await self._bus.next_call_message(before, None) if before >= 0 else None
         if message is None or message.position != position:
             return None

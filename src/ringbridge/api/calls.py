@@ -13,7 +13,7 @@ from ringbridge.api.examples import CALL_REQUEST_EXAMPLE
 from ringbridge.api.operations import Access, Operation, Reply
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
-from ringbridge.api.ruled import ruled_domains
+from ringbridge.api.ruled import own_since, ruled_domains
 from ringbridge.api.schemas import CALL_REQUEST_SCHEMA, PAGE_QUERY, QUERY_CALL_ID, QUERY_DRY_RUN
 from ringbridge.calls.place import Placed
 from ringbridge.model import names
@@ -129,6 +129,8 @@ class CallHandlers:
         if not names.CALL_NAME.fullmatch(name):
             raise no_such_call(name)
         call = await self._store.call(DomainName(request.domain), name)
+        if call is not None and await self._is_of_another(call, request):
+            raise no_such_call(name)
         if call is None:
             await self._known_user(request)
             if not names.CALL_ID.fullmatch(name):
@@ -163,7 +165,11 @@ class CallHandlers:
         if call is None or not is_of(call, request.user):
             return None
         is_old = call.ended_at and call.ended_at + READABLE_S < self._parts.clock.now()
-        return None if is_old else call
+        return None if is_old or await self._is_of_another(call, request) else call
+
+    async def _is_of_another(self, call: Call, request: Request) -> bool:
+        """Return whether it is a call of somebody who had this domain's or user's name before."""
+        return call.requested_at < await own_since(self._store, request.principal, call.domain)
 
     async def controllable(self, request: Request) -> Call:
         """Return the call that the path names, which the user made or takes part in now.

@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from ringbridge.api.auth import no_such_domain
 from ringbridge.api.operations import QueryField
-from ringbridge.api.ruled import ruled_domains
+from ringbridge.api.ruled import own_since, ruled_domains
 from ringbridge.calls.live_events import EventModel, Reach
 from ringbridge.calls.ports import Store
 from ringbridge.model import names
@@ -118,7 +118,8 @@ async def reach_of(store: Store, principal: Principal, wish: Wish) -> Reach:
             raise CallError(Refusal.FORBIDDEN, "not-allowed", f"this token may not act for {whom}")
     if user != ANY and await store.user(domain, user) is None:
         raise CallError(Refusal.NOT_FOUND, "no-such-user", f"no user {user} in domain {domain}")
-    return Reach(frozenset({domain}), user, wish.call, wish.model)
+    since = await own_since(store, principal, domain)
+    return Reach(frozenset({domain}), user, wish.call, wish.model, since)
 
 
 async def _of_all(store: Store, principal: Principal, wish: Wish) -> Reach:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ringbridge.calls.ports import Store
 from ringbridge.model.access import ANY, Principal
 from ringbridge.model.directory import Domain, User
+
+CLOCKS_DIFFER_S: Final = 1.0
+"""By how much those of two nodes may."""
 
 
 async def ruled_domains(store: Store, principal: Principal) -> tuple[str, ...] | None:
@@ -25,25 +30,23 @@ async def own_domains(store: Store, principal: Principal) -> dict[str, float]:
     if principal.is_super_user:
         return {}
     ruled = await ruled_domains(store, principal) or ()
-    found = [await store.domain(one) for one in ruled]
-    made = {domain: _made_at(record) for domain, record in zip(ruled, found, strict=True)}
-    is_wide = principal.rules_reseller(ANY) or principal.rules_domain(principal.domain)
-    if principal.user != ANY and not is_wide and principal.domain in made:
-        user = await store.user(principal.domain, principal.user)
-        made[principal.domain] = max(made[principal.domain], _made_at(user))
-    return made
+    return {domain: await _made_at(store, principal, domain) for domain in ruled}
 
 
 async def own_since(store: Store, principal: Principal, domain: str) -> float:
     """Return since when, in epoch seconds, `domain` is the one that a token knows by that name.
 
     What was before is another tenant's, or another user's: it had the name, and was deleted. 0 for a reseller, whose
-    both are.
+    both are, and where it is not known. A little early, so that no clock that is behind hides somebody's first call.
     """
     if principal.rules_reseller(ANY):
         return 0.0
-    return (await own_domains(store, principal)).get(domain, 0.0)
+    return max(0.0, await _made_at(store, principal, domain) - CLOCKS_DIFFER_S)
 
 
-def _made_at(record: Domain | User | None) -> float:
-    return 0.0 if record is None else record.made_at
+async def _made_at(store: Store, principal: Principal, domain: str) -> float:
+    """Return when a domain was made, or, for a token that does not rule over it, the token's user in it."""
+    records: list[Domain | User | None] = [await store.domain(domain)]
+    if principal.user != ANY and not principal.rules_reseller(ANY) and not principal.rules_domain(domain):
+        records.append(await store.user(domain, principal.user))
+    return max(0.0 if one is None else one.made_at for one in records)

@@ -92,11 +92,17 @@ async def change_credential(bus: Bus, domain: str, user: str, changed: Callable[
 async def delete_with_credential(store: Store, bus: Bus, kind: str, key: Key, *, revision: int | None = None) -> int:
     """Delete a directory record and return the sequence. Of a user's credential only the epoch stays.
 
-    Whoever gets the name later goes on from that: neither the password nor a token of before is theirs.
+    Whoever gets the name later goes on from that: neither the password nor a token of before is theirs. A device's
+    locations go with it, so that calls to the next of its name do not ring the phones of the last.
     """
     if kind == "user" and await store.record("credential", key) is not None:
         domain, user = key
         await change_credential(
             bus, domain, user, lambda before: Credential(domain=domain, user=user, epoch=before.epoch + 1)
         )
-    return await bus.delete_record(kind, key, revision=revision)
+    sequence = await bus.delete_record(kind, key, revision=revision)
+    if kind == "device":
+        domain, *_, device = key
+        for location in await store.locations(domain, device):
+            await bus.delete_location(domain, device, location.contact)
+    return sequence

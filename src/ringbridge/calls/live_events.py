@@ -45,6 +45,8 @@ class Reach(msgspec.Struct, frozen=True):
     call: str = ""
     """The one call, by its call-id or session id."""
     model: EventModel = "call"
+    since: float = 0.0
+    """Epoch seconds: calls from before are of whoever had these names then."""
 
     def covers(self, change: CallChange) -> bool:
         """Return whether a change is told at all."""
@@ -54,6 +56,8 @@ class Reach(msgspec.Struct, frozen=True):
         if self.call not in ("", call.call_id, call.session_id):
             return False
         if self.model == "cdr" and not call.is_over:
+            return False
+        if call.requested_at < self.since:
             return False
         return self.user == ANY or is_of(call, self.user)
 
