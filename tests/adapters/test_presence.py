@@ -120,6 +120,20 @@ async def test_phones_that_come_and_go_are_told_of_and_those_that_stay_are_not()
         assert [event["devices"] for event in events[-2:]] == [["mobile"], []]
 
 
+async def test_a_device_that_goes_to_another_user_leaves_the_first() -> None:
+    async with receiving() as receiver, delivering() as node:
+        await has_phones(node, "1001", "desk")
+        await subscribe(node, receiver.url)
+        await begun(node)
+        await node.bus.put_location(phone(node, "desk"), ttl_s=600)
+        await receiver.wait(lambda: states(receiver, "1001") == ["open"])
+        await node.bus.delete_record("device", (DOMAIN, "desk"))
+        await has_phones(node, "1002", "desk")
+        await node.bus.put_location(phone(node, "desk", port=5063), ttl_s=600)
+        await receiver.wait(lambda: states(receiver, "1002") == ["open"])
+        assert states(receiver, "1001") == ["open", "inactive"]
+
+
 async def test_a_phone_that_is_there_when_it_begins_is_no_change() -> None:
     async with receiving() as receiver, delivering() as node:
         await has_phones(node, "1001", "desk")

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from pathlib import Path
-
 import pytest
 
-from ringbridge.adapters import webhook_source, webhooks
-from ringbridge.adapters.nats_bus import BusSettings, NatsBus
-from ringbridge.adapters.nats_server import NatsServer, ServerSettings
+from ringbridge.adapters import webhook_source
+from ringbridge.adapters.nats_bus import NatsBus
 from ringbridge.model.errors import Conflict
 from ringbridge.model.presence import Presence, UserPresence
 from tests.adapters.receiver import receiving
 from tests.adapters.test_presence import CALLED, CALLER, states, subscribe
+from tests.adapters.two_nodes import buses
 from tests.adapters.webhook_node import delivering
 
+__all__ = ["buses"]
 
-@pytest.fixture
-async def buses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[NatsBus, NatsBus]]:
-    """Return two nodes' connections to one server, and let dead nodes be noticed quickly."""
-    monkeypatch.setattr(webhooks, "TICK_S", 0.1)
-    monkeypatch.setattr(webhooks, "DEAD_AFTER_S", 1.0)
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook_source.PresenceSource, "poll_s", 0.05)
-    server = NatsServer(ServerSettings(tmp_path / "bus"))
-    url = await server.start()
-    try:
-        async with AsyncExitStack() as stack:
-            one, two = [await stack.enter_async_context(NatsBus(BusSettings((url,), name))) for name in ("a", "b")]
-            yield one, two
-    finally:
-        await server.stop()
 
 
 async def test_what_was_stored_is_read_back_in_order_and_two_writers_do_not_meet(

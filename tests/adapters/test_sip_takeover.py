@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,13 @@ from tests.adapters.loops import until
 from tests.adapters.relay_folder import relay_in
 from tests.adapters.test_sip_engine import CALL, Phone, first_leg_of
 from tests.calls.samples import DOMAIN, T1, VirtualClock
+
+
+async def phones_of(*names: str, hidden: Collection[str]) -> dict[str, Phone]:
+    """Return a phone for each name, those that are `hidden` behind NAT."""
+    return {
+        name: Phone(await RtpParty.open(ssrc=number), behind_nat=name in hidden) for number, name in enumerate(names)
+    }
 
 
 @asynccontextmanager
@@ -90,10 +97,7 @@ async def transfer(engine: SipEngine, told: list[LegSignal], new: Phone) -> None
 
 @pytest.mark.parametrize("hidden", [(), ("o1",), ("t1",), ("o2",), ("o1", "t1", "o2")])
 async def test_a_target_takes_the_asker_s_place_whoever_is_behind_nat(data_dir: Path, hidden: tuple[str, ...]) -> None:
-    phones = {
-        name: Phone(await RtpParty.open(ssrc=number), behind_nat=name in hidden)
-        for number, name in enumerate(("o1", "t1", "o2"))
-    }
+    phones = await phones_of("o1", "t1", "o2", hidden=hidden)
     async with up(data_dir, phones) as (engine, told, child):
         await hear_each_other(phones["o1"], phones["t1"])
         await transfer(engine, told, phones["o2"])
@@ -108,10 +112,7 @@ async def test_a_target_takes_the_asker_s_place_whoever_is_behind_nat(data_dir: 
 
 
 async def test_a_target_behind_nat_that_refuses_leaves_all_as_it_was(data_dir: Path) -> None:
-    phones = {
-        name: Phone(await RtpParty.open(ssrc=number), behind_nat=name == "o2")
-        for number, name in enumerate(("o1", "t1", "o2"))
-    }
+    phones = await phones_of("o1", "t1", "o2", hidden={"o2"})
     async with up(data_dir, phones) as (engine, told, child):
         await engine.prepare([phones["o2"].order("o2", transfer=1)])
         engine.invite(CALL, LegId("o2"))
@@ -130,10 +131,7 @@ async def test_a_target_behind_nat_that_refuses_leaves_all_as_it_was(data_dir: P
 
 
 async def test_a_target_that_cannot_be_dialled_leaves_nothing_in_the_relay(data_dir: Path) -> None:
-    phones = {
-        name: Phone(await RtpParty.open(ssrc=number), behind_nat=name == "o2")
-        for number, name in enumerate(("o1", "t1", "o2"))
-    }
+    phones = await phones_of("o1", "t1", "o2", hidden={"o2"})
     async with up(data_dir, phones) as (engine, _, child):
         fine = phones["o2"].order("o2", transfer=1)
         unsafe = replace(fine, leg_id=LegId("o3"), target=replace(fine.target, uri="sip:1001@127.0.0.1\r\nX: y"))
@@ -145,10 +143,7 @@ async def test_a_target_that_cannot_be_dialled_leaves_nothing_in_the_relay(data_
 
 
 async def test_a_call_that_ends_while_its_target_rings_leaves_nothing_in_the_relay(data_dir: Path) -> None:
-    phones = {
-        name: Phone(await RtpParty.open(ssrc=number), behind_nat=name == "o2")
-        for number, name in enumerate(("o1", "t1", "o2"))
-    }
+    phones = await phones_of("o1", "t1", "o2", hidden={"o2"})
     async with up(data_dir, phones) as (engine, _, child):
         await engine.prepare([phones["o2"].order("o2", transfer=1)])
         engine.invite(CALL, LegId("o2"))
@@ -158,10 +153,7 @@ async def test_a_call_that_ends_while_its_target_rings_leaves_nothing_in_the_rel
 
 
 async def test_whoever_refuses_to_move_to_the_new_session_ends_the_call(data_dir: Path) -> None:
-    phones = {
-        name: Phone(await RtpParty.open(ssrc=number), behind_nat=name == "o2")
-        for number, name in enumerate(("o1", "t1", "o2"))
-    }
+    phones = await phones_of("o1", "t1", "o2", hidden={"o2"})
     async with up(data_dir, phones) as (engine, told, _):
         phones["t1"].refuses = 488
         await transfer(engine, told, phones["o2"])
@@ -172,10 +164,7 @@ async def test_whoever_refuses_to_move_to_the_new_session_ends_the_call(data_dir
 
 async def test_whoever_refuses_a_hold_is_moved_to_the_new_session_all_the_same(data_dir: Path) -> None:
     """The offer of the hold was out when the target answered: what comes back to it says nothing of the move."""
-    phones = {
-        name: Phone(await RtpParty.open(ssrc=number), behind_nat=name == "o2")
-        for number, name in enumerate(("o1", "t1", "o2"))
-    }
+    phones = await phones_of("o1", "t1", "o2", hidden={"o2"})
     async with up(data_dir, phones) as (engine, told, child):
         remains = phones["t1"]
         remains.refuses = 0
@@ -194,10 +183,7 @@ async def test_whoever_refuses_a_hold_is_moved_to_the_new_session_all_the_same(d
 @pytest.mark.parametrize("hidden", [("t1",), ("o1", "t1")])
 async def test_a_phone_behind_nat_that_moves_is_heard_from_there(data_dir: Path, hidden: tuple[str, ...]) -> None:
     """It re-INVITEs with another address, as after a change of network; its packets come from elsewhere then."""
-    phones = {
-        name: Phone(await RtpParty.open(ssrc=number), behind_nat=name in hidden)
-        for number, name in enumerate(("o1", "t1"))
-    }
+    phones = await phones_of("o1", "t1", hidden=hidden)
     async with up(data_dir, phones) as (engine, _, child):
         first, second = phones["o1"], phones["t1"]
         await hear_each_other(first, second)
@@ -212,9 +198,7 @@ async def test_a_phone_behind_nat_that_moves_is_heard_from_there(data_dir: Path,
 
 
 async def test_a_phone_that_says_no_more_than_before_stays_where_it_is(data_dir: Path) -> None:
-    phones = {
-        name: Phone(await RtpParty.open(ssrc=number), behind_nat=True) for number, name in enumerate(("o1", "t1"))
-    }
+    phones = await phones_of("o1", "t1", hidden={"o1", "t1"})
     async with up(data_dir, phones) as (engine, told, _):
         await hear_each_other(phones["o1"], phones["t1"])
         phones["t1"].move(9)
@@ -226,10 +210,7 @@ async def test_a_phone_that_says_no_more_than_before_stays_where_it_is(data_dir:
 @pytest.mark.parametrize("moved", [False, True])
 async def test_a_new_session_outlives_the_engine(data_dir: Path, *, moved: bool) -> None:
     """Killed before or after whoever remains has moved there: the next engine has them both there."""
-    phones = {
-        name: Phone(await RtpParty.open(ssrc=number), behind_nat=name == "o2")
-        for number, name in enumerate(("o1", "t1", "o2"))
-    }
+    phones = await phones_of("o1", "t1", "o2", hidden={"o2"})
     async with up(data_dir, phones) as (engine, told, child):
         phones["t1"].refuses = None if moved else 0
         await transfer(engine, told, phones["o2"])

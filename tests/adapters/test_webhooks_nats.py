@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from pathlib import Path
-
-import pytest
-
-from ringbridge.adapters import webhooks
-from ringbridge.adapters.nats_bus import BusSettings, NatsBus
-from ringbridge.adapters.nats_server import NatsServer, ServerSettings
+from ringbridge.adapters.nats_bus import NatsBus
 from tests.adapters.receiver import receiving
+from tests.adapters.two_nodes import buses
 from tests.adapters.webhook_node import STATES, delivering, states
 
-
-@pytest.fixture
-async def buses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[NatsBus, NatsBus]]:
-    """Return two nodes' connections to one server, and let dead nodes be noticed quickly."""
-    monkeypatch.setattr(webhooks, "TICK_S", 0.1)
-    monkeypatch.setattr(webhooks, "DEAD_AFTER_S", 1.0)
-    server = NatsServer(ServerSettings(tmp_path / "bus"))
-    url = await server.start()
-    try:
-        async with AsyncExitStack() as stack:
-            one, two = [await stack.enter_async_context(NatsBus(BusSettings((url,), name))) for name in ("a", "b")]
-            yield one, two
-    finally:
-        await server.stop()
+__all__ = ["buses"]
 
 
 async def test_the_other_takes_over_when_the_connection_of_one_is_gone(buses: tuple[NatsBus, NatsBus]) -> None:

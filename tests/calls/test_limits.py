@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from ringbridge.adapters.memory_bus import Fault as BusFault
 from ringbridge.adapters.memory_bus import MemoryBus, MemoryHub
 from ringbridge.adapters.memory_store import MemoryStore
 from ringbridge.adapters.nats_bus_subjects import Stream
-from ringbridge.calls.limits import GRACE_S, Limits
+from ringbridge.calls.limits import GRACE_S, Limits, Taken
 from ringbridge.model.call import Call, fold
 from ringbridge.model.errors import BusUnavailable, CallError, Refusal
 from ringbridge.model.events import CallEnded
@@ -37,8 +38,11 @@ class Node:
         self.store = MemoryStore(clock)
         self.limits = Limits(bus=self.bus, store=self.store, clock=clock, longest_call_s=LONGEST_S)
 
-    async def take(self, name: str, *claims: Claim) -> None:
-        await self.limits.take(claims, domain=DOMAIN, call_id=CallId(name), session_id=SessionId(f"s-{name}"))
+    async def take(self, name: str, *claims: Claim, session: str = "", transfer: int = 0) -> Taken:
+        session_id = SessionId(session or f"s-{name}")
+        return await self.limits.take(
+            claims, domain=DOMAIN, call_id=CallId(name), session_id=session_id, transfer=transfer
+        )
 
     async def refused(self, name: str, *claims: Claim) -> CallError:
         with pytest.raises(CallError) as refusal:
@@ -89,8 +93,9 @@ async def test_calls_from_all_nodes_at_once_never_exceed_a_limit(allowed: int) -
     nodes = [Node(hub, clock) for _ in range(4)]
     takes = [nodes[number % 4].take(f"c{number}", limit(allowed, per_minute=100)) for number in range(40)]
     results = await asyncio.gather(*takes, return_exceptions=True)
-    assert results.count(None) == allowed
-    assert all(isinstance(one, CallError) and one.refusal is Refusal.TOO_MANY for one in results if one is not None)
+    refused = [one for one in results if isinstance(one, BaseException)]
+    assert len(results) - len(refused) == allowed
+    assert all(isinstance(one, CallError) and one.refusal is Refusal.TOO_MANY for one in refused)
 
 
 async def test_a_slot_is_free_when_its_call_is_over() -> None:
@@ -169,15 +174,36 @@ async def test_the_same_call_twice_at_once_needs_one_slot() -> None:
     """The loser of the race for the call-id is a replay, and must get as far as learning that."""
     one, other = two_nodes()
     await one.take("c1", limit(1))
-    await other.limits.take([limit(1)], domain=DOMAIN, call_id=CallId("c1"), session_id=SessionId("another"))
-    await other.limits.give_back([limit(1)], SessionId("another"))
+    assert await other.take("c1", limit(1), session="another") == []
     await other.refused("c2", limit(1))
+
+
+async def test_a_slot_is_that_of_the_call_that_was_stored_whichever_node_took_it() -> None:
+    one, other = two_nodes()
+    await one.take("c1", limit(1), session="loser")
+    assert await other.take("c1", limit(1)) == []
+    for node in (one, other):
+        assert node.see("c1").session_id != "loser"
+    one.clock.at += GRACE_S + 1
+    await one.refused("c2", limit(1))
+    for node in (one, other):
+        node.see("c1", over=True)
+    await one.take("c2", limit(1))
+
+
+async def test_the_same_transfer_twice_gives_back_only_what_the_refused_one_took() -> None:
+    node, _ = two_nodes()
+    trunk = msgspec.structs.replace(limit(2, subject=("connection", DOMAIN, "trunk")), once_a_call=False)
+    await node.take("c1", trunk, transfer=1)
+    node.clock.at += 0.001
+    await node.limits.give_back(await node.take("c1", trunk, transfer=1))
+    await node.take("c2", trunk)
+    await node.refused("c3", trunk)
 
 
 async def test_a_slot_that_is_given_back_is_free() -> None:
     one, other = two_nodes()
-    await one.take("c1", limit(1))
-    await one.limits.give_back([limit(1)], SessionId("s-c1"))
+    await one.limits.give_back(await one.take("c1", limit(1)))
     await other.take("c2", limit(1))
 
 

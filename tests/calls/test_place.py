@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -282,6 +283,29 @@ async def test_fifty_at_once_on_two_nodes_ring_once() -> None:
         await asyncio.gather(*(tenants[number % 2].place(call_orig_user="1001_mobile") for number in range(50)))
         await until(lambda: on_bus(hub).state is CallState.CONNECTED)
         assert len(phones.invites) == 2
+
+
+async def test_one_request_on_two_nodes_at_once_counts_under_limits_whichever_of_them_stores_it() -> None:
+    hub = MemoryHub()
+    tenants = [Tenant(hub), Tenant(hub)]
+    for number, tenant in enumerate(tenants):
+        tenant.placer._ids.given = 1000 * number  # type: ignore[attr-defined] # the counted ones
+        tenant.store.put(User(domain=DOMAIN, user="1001", limits_max_active_calls_total=1))
+    taken, stored = tenants[0].placer._limits.take, asyncio.Event()
+
+    async def take_and_be_late(*args: Any, **kwargs: Any) -> Any:
+        slots = await taken(*args, **kwargs)
+        await tenants[1].place()
+        stored.set()
+        return slots
+
+    tenants[0].placer._limits.take = take_and_be_late  # type: ignore[method-assign] # slow between slot and store
+    assert (await tenants[0].place()).replayed
+    assert stored.is_set()
+    with pytest.raises(CallError) as refused:
+        await tenants[1].place(call_id="c2")
+    assert refused.value.code == "too-many-active-calls"
+    assert [fault.field for fault in refused.value.faults] == ["user"]
 
 
 async def test_different_requests_of_one_id_at_once_make_one_call_and_conflicts() -> None:

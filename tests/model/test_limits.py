@@ -60,7 +60,7 @@ def test_only_what_is_limited_is_kept() -> None:
     assert Held().with_slot(claim(per_minute=1), slot()) == Held((), ((1_000_000, 1),))
     both = Held().with_slot(claim(active=1, per_minute=1), slot())
     assert both.holds(C1)
-    assert both.without(S1, 0) == Held((), ((1_000_000, 1),))
+    assert both.without(slot()) == Held((), ((1_000_000, 1),))
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(both), type=Held) == both
 
 
@@ -70,7 +70,8 @@ def test_a_call_keeps_what_it_needs_and_what_it_took_first_goes_first() -> None:
     assert full.cut({S1: 3, SessionId("s2"): 1}) == full
     assert full.cut({S1: 2, SessionId("s2"): 1}).slots == (slot(), other, slot(NOW + 9, transfer=1))
     assert full.cut({S1: 1}) == Held((slot(NOW + 9, transfer=1),), ((1_000_000, 1),))
-    assert full.without(S1, 1).slots == (slot(count=2), other)
+    assert full.without(slot(NOW + 9, transfer=1)).slots == (slot(count=2), other)
+    assert full.without(slot(NOW + 8, transfer=1)) == full
     assert full.of_calls() == {S1: [slot(count=2), slot(NOW + 9, transfer=1)], SessionId("s2"): [other]}
 
 

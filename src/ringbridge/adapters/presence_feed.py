@@ -242,24 +242,27 @@ class PresenceFeed:
         store, place = self._parts.store, (domain, device)
         record = await store.device(domain, device)
         is_there = record is not None and bool(await store.locations(domain, device))
-        user = record.user if record is not None else self._registered.get(place)
-        if user is None or is_there == (place in self._registered):
-            return
+        before, now = self._registered.get(place), record.user if record is not None and is_there else None
         try:
-            while True:
-                known = await self._user(domain, user)
-                if is_there == (device in known.presence.devices):
-                    break
-                after = known.presence.after_device(device, registered=is_there, at=self._parts.clock.now())
-                if await self._put(known, after):
-                    break
+            if before not in (None, now):
+                await self._tell_device(domain, before, device, is_there=False)
+                del self._registered[place]
+            if now not in (None, before):
+                await self._tell_device(domain, now, device, is_there=True)
+                self._registered[place] = now
         except BusUnavailable:
             self.moved(domain, device)
             raise
-        if is_there:
-            self._registered[place] = user
-        else:
-            self._registered.pop(place, None)
+
+    async def _tell_device(self, domain: str, user: str, device: str, *, is_there: bool) -> None:
+        """Store that a device of a user came or went, unless the bus knows."""
+        while True:
+            known = await self._user(domain, user)
+            if is_there == (device in known.presence.devices):
+                return
+            after = known.presence.after_device(device, registered=is_there, at=self._parts.clock.now())
+            if await self._put(known, after):
+                return
 
     async def _look_back(self) -> None:
         """Look at the devices of which the bus knows otherwise: they came or went while no feed ran."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from functools import partial
 
 from ringbridge.api.answers import Accepted, Answer, accepted
 from ringbridge.api.calls import USER_CALLS, CallHandlers, ignored_header
@@ -11,8 +11,9 @@ from ringbridge.api.operations import Access, Handler, Operation, Reply, Schema
 from ringbridge.api.parts import ApiParts
 from ringbridge.api.requests import Request
 from ringbridge.api.schemas import CALL_ACTION_SCHEMA, CALL_ACTIONS_SCHEMA
-from ringbridge.model.call import Call
+from ringbridge.model.call import Call, Leg
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
+from ringbridge.model.events import TransferPlan
 from ringbridge.model.wire import shown
 from ringbridge.model.wire_orders import SECOND_CALL, CallOrderBody, read_action, read_transfer
 
@@ -110,7 +111,10 @@ class ControlHandlers:
                 second = await self._second_call(request, call, body.second_call)
                 await self._control.join(call, name, user=request.user, second=second, by=by)
             case "transfer":
-                plan = partial(self._parts.placer.planned_transfer, call, request.user, body.term_user)
+
+                def plan(now: Call, remaining: Leg) -> AbstractAsyncContextManager[TransferPlan]:
+                    return self._parts.placer.planned_transfer(now, request.user, body.term_user, remaining)
+
                 await self._control.transfer(call, name, user=request.user, plan=plan, by=by)
             case "reject":
                 await self._control.reject(call, by=by)

@@ -44,8 +44,11 @@ PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 OFFER_TIMEOUT_S = 45.0
 """How long a party that is up may take to say to the offer that joins it: SIP gives up before."""
 
-TransferPlanner: TypeAlias = Callable[[Leg], AbstractAsyncContextManager[TransferPlan]]
-"""Says who takes the place of whoever transfers a call, for the leg that remains; the transfer is ordered inside."""
+TransferPlanner: TypeAlias = Callable[[Call, Leg], AbstractAsyncContextManager[TransferPlan]]
+"""Says who takes the place of whoever transfers a call, given as it is now, for the leg that remains.
+
+The transfer is ordered inside.
+"""
 
 
 class Control:
@@ -128,7 +131,7 @@ class Control:
         if now.is_over:
             raise conflict("call-ended", "the call is over")
         asker, other = check_up(now, asking_leg(now, name, user))
-        async with plan(other) as planned:
+        async with plan(now, other) as planned:
             await self._order(now, TransferWish(asker.leg_id, planned, by))
 
     async def join(self, call: Call, name: str, *, user: str, second: Call, by: str) -> None:
@@ -150,7 +153,7 @@ class Control:
         except CallError as refused:
             message = f"the call of call-destination-session-id: {refused.message}"
             raise CallError(refused.refusal, f"destination-{refused.code}", message) from refused
-        await self._transfer(call, name, user=user, plan=lambda _: nullcontext(_joining(there, far)), by=by)
+        await self._transfer(call, name, user=user, plan=lambda _, __: nullcontext(_joining(there, far)), by=by)
 
     async def _once_free(self, call: Call, give: Callable[[Call], Awaitable[None]]) -> None:
         """Give an order; where an earlier one is being carried out, try for a while.

@@ -15,7 +15,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 import structlog
@@ -35,6 +35,9 @@ ATTEMPTS: Final = 50
 REMEMBERED: Final = 10_000
 ROOM: Final = 8
 """Slots beyond twice those last seen alive, before the dead among them are looked for: keeps the value short."""
+
+Taken: TypeAlias = list[tuple[SubjectKey, Slot]]
+"""Slots, each with what it is of."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Held).decode
@@ -82,13 +85,13 @@ class Limits:
 
     async def take(
         self, claims: Sequence[Claim], *, domain: DomainName, call_id: CallId, session_id: SessionId, transfer: int = 0
-    ) -> list[Claim]:
+    ) -> Taken:
         """Take the slots of a call, or of its transfer of that number, all of them or none; return the new ones.
 
         Raises:
             CallError: 429 that names every limit that is reached; or the bus cannot store it.
         """
-        taken: list[Claim] = []
+        taken: Taken = []
         faults: list[Fault] = []
         wait_s = 0
         try:
@@ -100,10 +103,10 @@ class Limits:
                     faults.append(refused[0])
                     wait_s = max(wait_s, refused[1])
         except BaseException:
-            await self.give_back(taken, session_id, transfer=transfer)
+            await self.give_back(taken)
             raise
         if faults:
-            await self.give_back(taken, session_id, transfer=transfer)
+            await self.give_back(taken)
             raise CallError(Refusal.TOO_MANY, faults[0].code, faults[0].message, faults=faults, retry_after_s=wait_s)
         return taken
 
@@ -124,7 +127,7 @@ class Limits:
             yield
         except CallError as refused:
             if refused.refusal is not Refusal.UNAVAILABLE:
-                await self.give_back(taken, call.session_id, transfer=number)
+                await self.give_back(taken)
             raise
 
     async def look(self, claims: Sequence[Claim], *, domain: DomainName) -> list[Fault]:
@@ -137,27 +140,23 @@ class Limits:
                 faults.append(fault)
         return faults
 
-    async def give_back(self, claims: Sequence[Claim], session_id: SessionId, *, transfer: int = 0) -> None:
-        """Give the slots of a call or transfer back that came to nothing; what cannot be given back comes free too."""
-        for claim in claims:
-            if claim.active is None:
-                continue
+    async def give_back(self, taken: Taken) -> None:
+        """Give slots back that came to nothing; what cannot be given back comes free too."""
+        for subject, slot in taken:
             try:
-                async with self._turn(claim.subject):
-                    await self._give_back_one(claim.subject, session_id, transfer)
+                async with self._turn(subject):
+                    await self._give_back_one(subject, slot)
             except (BusUnavailable, CallError):
-                log.warning("slot_left_behind", subject=claim.subject)
+                log.warning("slot_left_behind", subject=subject)
 
-    async def _give_back_one(self, subject: SubjectKey, session_id: SessionId, transfer: int) -> None:
+    async def _give_back_one(self, subject: SubjectKey, slot: Slot) -> None:
         for _ in range(ATTEMPTS):
             known = await self._last(subject)
-            held = known.held.without(session_id, transfer)
+            held = known.held.without(slot)
             if held == known.held or await self._write(subject, held, known.revision):
                 return
 
-    async def _take_one(
-        self, claim: Claim, domain: DomainName, slot: Slot, taken: list[Claim]
-    ) -> tuple[Fault, int] | None:
+    async def _take_one(self, claim: Claim, domain: DomainName, slot: Slot, taken: Taken) -> tuple[Fault, int] | None:
         """Take one subject's slots, and say so in `taken`; return the limit that is reached, and when to try again."""
         for _ in range(ATTEMPTS):
             known = await self._last(claim.subject)
@@ -175,7 +174,8 @@ class Limits:
             if fault is not None:
                 return fault, retry_after_s(claim, held, now)
             if await self._write(claim.subject, held.with_slot(claim, slot), known.revision):
-                taken.append(claim)
+                if claim.active is not None:
+                    taken.append((claim.subject, slot))
                 return None
         message = f"too many calls of {claim.named} are being placed at once; try again"
         raise CallError(Refusal.UNAVAILABLE, "limits-contended", message, retry_after_s=1)
@@ -242,11 +242,12 @@ class Limits:
         if newest.at + self._longest_call_s < now:
             return 0
         call = await self._store.stored_call(domain, newest.call_id)
-        if call is None or call.session_id != newest.session_id:
+        # One that is up has the slots of its id, also where another node took them for this same request.
+        if call is None or (call.session_id != newest.session_id and call.is_over):
             if now < newest.at + GRACE_S:
                 return sum(slot.count for slot in slots)
             call = await self._on_bus(domain, newest.call_id)
-        if call is None or call.session_id != newest.session_id or call.is_over:
+        if call is None or call.is_over:
             return 0
         on_their_way = [one.count for one in slots if one.transfer > call.transfers and now < one.at + GRACE_S]
         return slots_needed(call, subject) + sum(on_their_way)

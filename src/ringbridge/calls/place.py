@@ -67,7 +67,7 @@ class Placer:
             else:
                 sequence = await self._bus.create_call(domain, call_id, [call])
         except Conflict:
-            await self._limits.give_back(draft.claims, call.session_id)
+            # The slots stay: the call that is stored found them taken for its id. What it does not need comes free.
             return await self._replay_from_bus(request)
         return Placed(domain, call_id, call.session_id, sequence, replayed=False)
 

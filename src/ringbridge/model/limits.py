@@ -72,12 +72,12 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
     def holds(self, call_id: CallId) -> bool:
         return any(slot.call_id == call_id for slot in self.slots)
 
-    def without(self, session_id: SessionId, transfer: int) -> Held:
-        """Return this without the slot of a call, or of one of its transfers."""
-        gone = (session_id, transfer)
-        return msgspec.structs.replace(
-            self, slots=tuple(one for one in self.slots if (one.session_id, one.transfer) != gone)
-        )
+    def without(self, slot: Slot) -> Held:
+        """Return this without one slot, as it was taken; others of the same call are of other requests."""
+        left = list(self.slots)
+        if slot in left:
+            left.remove(slot)
+        return msgspec.structs.replace(self, slots=tuple(left))
 
     def of_calls(self) -> dict[SessionId, list[Slot]]:
         """Return the slots of each call, oldest first."""
@@ -150,17 +150,19 @@ def claims_of(
             f"user {user.user}",
             active=_limit(user.limits_max_active_calls_total),
             per_minute=_limit(user.limits_max_calls_per_minute),
+            field="user",
         ),
         Claim(
             (DOMAIN, domain.domain),
             f"domain {domain.domain}",
             active=_limit(domain.limits_max_active_calls_total),
             per_minute=_limit(domain.limits_max_calls_per_minute),
+            field="domain",
         ),
     ]
     if is_offnet:
-        named = f"domain {domain.domain}, to numbers outside,"
-        found.append(Claim((OFFNET, domain.domain), named, active=_limit(domain.limits_max_active_calls_offnet)))
+        named, active = f"domain {domain.domain}, to numbers outside,", _limit(domain.limits_max_active_calls_offnet)
+        found.append(Claim((OFFNET, domain.domain), named, active=active, field="call-term-user"))
     for place, (field, connection) in enumerate(connections):
         name = connection.connection_orig_match_pattern
         if name in [one.connection_orig_match_pattern for _, one in connections[:place]]:
