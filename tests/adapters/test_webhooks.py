@@ -287,8 +287,8 @@ async def test_nothing_is_sent_again_that_was_never_sent() -> None:
         one = await node.subscribe(receiver.url)
         await node.calls.begin("after")
         (sent,) = await logged(node, "s1", 1)
-        prefix, _, last = sent.delivery_id.rpartition("_")
-        found = [await node.desk.resend(one, f"{prefix}_{position}") for position in range(int(last) + 1)]
+        prefix = sent.delivery_id.rpartition("_")[0]
+        found = [await node.desk.resend(one, f"{prefix}_{position}") for position in range(200)]
         assert [attempt.delivery_id for attempt in found if attempt is not None] == [sent.delivery_id]
 
 
