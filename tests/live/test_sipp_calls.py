@@ -44,7 +44,8 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
         rules=[rule("71", "first"), rule("72", "second"), rule("73", "tcp"), rule("74", "carrier")],
         users=[user("1001")],
     )
-    settings = {"calls.orig_ring_timeout_s": 1.5, "calls.term_ring_timeout_s": 1.5, "sip.t1_s": 0.1, "sip.t2_s": 0.4}
+    # Long enough for a DELETE to come while a phone rings, on a machine that is busy too.
+    settings = {"calls.orig_ring_timeout_s": 5, "calls.term_ring_timeout_s": 5, "sip.t1_s": 0.1, "sip.t2_s": 0.4}
     async with node(directory, settings=settings) as (one, api):
         yield Stage(api, ports, tmp_path_factory.mktemp("sipp"))
         assert one.faults() == []
