@@ -99,7 +99,7 @@ async def test_a_newcomer_enters_the_key_tries_the_call_sees_its_ladder_and_ends
     assert await grave_faults(page) == []
     # The same again is a new call: its name was made by the page, and is used once.
     await page.get_by_role("button", name="Send").first.click()
-    await expect(call.locator("code").first).not_to_have_text(first)
+    await expect(call.locator("code").first).not_to_have_text(first, timeout=20_000)
     await expect(call.get_by_role("status")).to_have_text("Connected", timeout=20_000)
     await call.get_by_role("button", name="End the call").click()
     await expect(call.get_by_role("status")).to_have_text("Ended")
