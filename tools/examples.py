@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.api.recording import Examples, recorder, told_story  # noqa: E402 - found once the path is set
 
-FILE = ROOT / "src" / "ringbridge" / "api" / "examples.json"
+FILE = ROOT / "src" / "ringbridge" / "api" / "document" / "examples.json"
 
 
 async def recorded(folder: Path) -> Examples:

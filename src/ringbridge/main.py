@@ -21,33 +21,33 @@ import structlog
 
 from ringbridge import interpreter
 from ringbridge.adapters.data_folder import FolderTaken, locked, node_id, write_secret
-from ringbridge.adapters.nats_bus import BusSettings, NatsBus
-from ringbridge.adapters.nats_bus_streams import UnfitBus
-from ringbridge.adapters.nats_server import NatsServer, ServerFailed, ServerSettings
-from ringbridge.adapters.relay_child import RelayChild, RelaySettings, ensure_relay
-from ringbridge.adapters.relay_rtpproxy import Relay, RelayAddress, RelayUnavailable
-from ringbridge.adapters.replica import COMMIT_PAUSE_S, Replica
-from ringbridge.adapters.sip_engine import SipEngine
-from ringbridge.adapters.sip_front import SipFront
-from ringbridge.adapters.sip_node import SipNode, reachable_address
-from ringbridge.adapters.sip_node_settings import settings_of
-from ringbridge.adapters.sip_registrar import SipRegistrar
-from ringbridge.adapters.store import SqlStore
-from ringbridge.adapters.store_engine import StoreTooNew, sqlite_url
-from ringbridge.adapters.webhook_desk import WebhookDesk
-from ringbridge.adapters.webhook_parts import CourierParts, Places
-from ringbridge.adapters.webhook_post import Poster, PostSettings
-from ringbridge.adapters.webhooks import Webhooks
+from ringbridge.adapters.nats.bus import BusSettings, NatsBus
+from ringbridge.adapters.nats.server import NatsServer, ServerFailed, ServerSettings
+from ringbridge.adapters.nats.streams import UnfitBus
+from ringbridge.adapters.relay.child import RelayChild, RelaySettings, ensure_relay
+from ringbridge.adapters.relay.rtpproxy import Relay, RelayAddress, RelayUnavailable
+from ringbridge.adapters.replica.replica import COMMIT_PAUSE_S, Replica
+from ringbridge.adapters.sip.engine import SipEngine
+from ringbridge.adapters.sip.front import SipFront
+from ringbridge.adapters.sip.node import SipNode, reachable_address
+from ringbridge.adapters.sip.node_settings import settings_of
+from ringbridge.adapters.sip.registrar import SipRegistrar
+from ringbridge.adapters.store.engine import StoreTooNew, sqlite_url
+from ringbridge.adapters.store.store import SqlStore
+from ringbridge.adapters.webhooks.desk import WebhookDesk
+from ringbridge.adapters.webhooks.parts import CourierParts, Places
+from ringbridge.adapters.webhooks.post import Poster, PostSettings
+from ringbridge.adapters.webhooks.webhooks import Webhooks
 from ringbridge.api.app import create_app
 from ringbridge.api.parts import ApiParts, Readiness
-from ringbridge.calls.audit import acting
 from ringbridge.calls.control import Control
-from ringbridge.calls.directory_writes import DirectoryWrites
-from ringbridge.calls.live_events import LiveEvents
+from ringbridge.calls.directory.audit import acting
+from ringbridge.calls.directory.provision import Provision
+from ringbridge.calls.directory.writes import DirectoryWrites
+from ringbridge.calls.events.live import LiveEvents
+from ringbridge.calls.events.subscriptions import Subscriptions
 from ringbridge.calls.owner import Owner
 from ringbridge.calls.place import Placer
-from ringbridge.calls.provision import Provision
-from ringbridge.calls.subscriptions import Subscriptions
 from ringbridge.config import (
     Config,
     ConfigError,

@@ -7,16 +7,16 @@ from ipaddress import ip_network
 
 from litestar.types import ASGIApp
 
-from ringbridge.adapters.exchange_store import ExchangeSettings, ExchangeStore
+from ringbridge.adapters.exchanges.store import ExchangeSettings, ExchangeStore
 from ringbridge.adapters.self_signed import CertificateFiles, ensure_self_signed
-from ringbridge.api.event_slots import StreamSettings
+from ringbridge.api.access.rate_limits import RateLimits
+from ringbridge.api.events.slots import StreamSettings
+from ringbridge.api.http.server import ApiServer
 from ringbridge.api.parts import ApiSettings
-from ringbridge.api.rate_limits import RateLimits
-from ringbridge.api.server import ApiServer
-from ringbridge.calls.accounts import Accounts, make_accounts
+from ringbridge.calls.access.accounts import Accounts, make_accounts
+from ringbridge.calls.access.logins import LoginSettings
 from ringbridge.calls.draft import PlaceSettings
 from ringbridge.calls.limits import LimitBus
-from ringbridge.calls.logins import LoginSettings
 from ringbridge.calls.ports import Clock, Store
 from ringbridge.config import AccessConfig, CallsConfig, Config, Https, Plain
 from ringbridge.config.rates import load_rates

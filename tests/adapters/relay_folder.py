@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from ringbridge.adapters.relay_child import RelayChild, RelaySettings, ensure_relay
+from ringbridge.adapters.relay.child import RelayChild, RelaySettings, ensure_relay
 
 
 @asynccontextmanager

@@ -10,15 +10,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.nats_bus import BusSettings, NatsBus
-from ringbridge.adapters.nats_bus_link import Link, LinkSettings
-from ringbridge.adapters.nats_bus_streams import Streams, wanted
-from ringbridge.adapters.nats_bus_subjects import Stream
-from ringbridge.adapters.nats_server import NatsServer, ServerSettings
-from ringbridge.adapters.replica import Replica
-from ringbridge.calls.audit import acting
+from ringbridge.adapters.memory.bus import MemoryBus, MemoryFeed
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.nats.bus import BusSettings, NatsBus
+from ringbridge.adapters.nats.link import Link, LinkSettings
+from ringbridge.adapters.nats.server import NatsServer, ServerSettings
+from ringbridge.adapters.nats.streams import Streams, wanted
+from ringbridge.adapters.nats.subjects import Stream
+from ringbridge.adapters.replica.replica import Replica
+from ringbridge.calls.directory.audit import acting
 from ringbridge.calls.ports import Bus
 from ringbridge.model.audit import Actor, AuditEntry
 from ringbridge.model.directory import User

@@ -10,10 +10,10 @@ from typing import cast
 
 import pytest
 
-from ringbridge.adapters.memory_bus import MemoryBus, MemoryHub
-from ringbridge.adapters.nats_bus import BusSettings, NatsBus
-from ringbridge.adapters.nats_server import NatsServer, ServerSettings
-from ringbridge.calls.event_ports import EventBus, Kept
+from ringbridge.adapters.memory.bus import MemoryBus, MemoryHub
+from ringbridge.adapters.nats.bus import BusSettings, NatsBus
+from ringbridge.adapters.nats.server import NatsServer, ServerSettings
+from ringbridge.calls.events.ports import EventBus, Kept
 from ringbridge.calls.limits import LimitBus
 from ringbridge.calls.ports import Bus, Claimable, NodeAway, StoredRecord
 from ringbridge.model.directory import Location, User

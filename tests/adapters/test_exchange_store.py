@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ringbridge.adapters import exchange_store
-from ringbridge.adapters.exchange_store import ExchangeSettings, ExchangeStore
+from ringbridge.adapters.exchanges import store as exchange_store
+from ringbridge.adapters.exchanges.store import ExchangeSettings, ExchangeStore
 from ringbridge.model.access import ANY, Principal, Scope
 from ringbridge.model.errors import StoreUnavailable
 from ringbridge.model.exchanges import Exchange, ExchangeQuery, Whose

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from ringbridge.adapters.kept_plans import MADE_AT_ONCE, KeptPlans
+from ringbridge.adapters.store.kept_plans import MADE_AT_ONCE, KeptPlans
 from ringbridge.model.dial_plan import Dialling, DialPlan
 from ringbridge.model.directory import DialRule
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.nats_bus import BusSettings, NatsBus
-from ringbridge.adapters.nats_server import NatsServer, ServerSettings
-from ringbridge.adapters.replica import Replica
-from ringbridge.calls.accounts import Accounts, make_accounts
-from ringbridge.calls.logins import Grant
-from ringbridge.calls.passwords import Passwords
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.nats.bus import BusSettings, NatsBus
+from ringbridge.adapters.nats.server import NatsServer, ServerSettings
+from ringbridge.adapters.replica.replica import Replica
+from ringbridge.calls.access.accounts import Accounts, make_accounts
+from ringbridge.calls.access.logins import Grant
+from ringbridge.calls.access.passwords import Passwords
 from ringbridge.main import random_part
 from ringbridge.model.directory import Domain, User
 from tests.adapters.bus_calls import TestClock

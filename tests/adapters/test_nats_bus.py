@@ -9,14 +9,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.nats_bus import BusSettings, NatsBus
-from ringbridge.adapters.nats_bus_link import Link, LinkSettings
-from ringbridge.adapters.nats_bus_publish import Publisher, Write
-from ringbridge.adapters.nats_bus_streams import Streams, UnfitBus, faults_of, faults_of_server, wanted
-from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, Stream, sequence_of, stream_of
-from ringbridge.adapters.nats_server import NatsServer, ServerSettings
-from ringbridge.adapters.replica import Replica
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.nats.bus import BusSettings, NatsBus
+from ringbridge.adapters.nats.link import Link, LinkSettings
+from ringbridge.adapters.nats.publish import Publisher, Write
+from ringbridge.adapters.nats.server import NatsServer, ServerSettings
+from ringbridge.adapters.nats.streams import Streams, UnfitBus, faults_of, faults_of_server, wanted
+from ringbridge.adapters.nats.subjects import CALL_STREAMS, Stream, sequence_of, stream_of
+from ringbridge.adapters.replica.replica import Replica
 from ringbridge.calls.ports import Claimable
 from ringbridge.model.call import Call
 from ringbridge.model.directory import Location

@@ -10,17 +10,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.nats_bus import BusSettings, NatsBus
-from ringbridge.adapters.nats_bus_direct import BATCH, DirectReader, _Batch
-from ringbridge.adapters.nats_bus_link import Link, LinkSettings
-from ringbridge.adapters.nats_bus_streams import ENGINES, Streams
-from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, Stream, call_stream
-from ringbridge.adapters.nats_bus_wire import Message
-from ringbridge.adapters.nats_server import NatsServer, ServerSettings
-from ringbridge.adapters.replica import Replica
-from ringbridge.adapters.replica_cursor import Cursor
-from ringbridge.adapters.store_batch import Offset
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.nats.bus import BusSettings, NatsBus
+from ringbridge.adapters.nats.direct import BATCH, DirectReader, _Batch
+from ringbridge.adapters.nats.link import Link, LinkSettings
+from ringbridge.adapters.nats.server import NatsServer, ServerSettings
+from ringbridge.adapters.nats.streams import ENGINES, Streams
+from ringbridge.adapters.nats.subjects import CALL_STREAMS, Stream, call_stream
+from ringbridge.adapters.nats.wire import Message
+from ringbridge.adapters.replica.cursor import Cursor
+from ringbridge.adapters.replica.replica import Replica
+from ringbridge.adapters.store.batch import Offset
 from ringbridge.model.directory import Domain
 from ringbridge.model.ids import CallId
 from tests.adapters.bus_calls import DOMAIN, TestClock, requested

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringbridge.adapters.nats_bus_subjects import (
+from ringbridge.adapters.nats.subjects import (
     CALL_STREAMS,
     call_of,
     call_stream,

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ringbridge.adapters.nats_bus_wire import CONTROL_LINE_LIMIT, Message, Wire, header_block, header_line
+from ringbridge.adapters.nats.wire import CONTROL_LINE_LIMIT, Message, Wire, header_block, header_line
 
 INFO = b'INFO {"server_name":"s","version":"2.15.1","jetstream":true,"headers":true,"max_payload":99}\r\n'
 

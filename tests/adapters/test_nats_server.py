@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ringbridge.adapters.nats_bus import BusSettings, NatsBus
-from ringbridge.adapters.nats_server import (
+from ringbridge.adapters.nats.bus import BusSettings, NatsBus
+from ringbridge.adapters.nats.server import (
     ClusterSettings,
     NatsServer,
     ServerFailed,
@@ -100,7 +100,7 @@ async def test_a_program_that_cannot_serve_is_named(tmp_path: Path) -> None:
 PARENT = """
     import asyncio, sys
     from pathlib import Path
-    from ringbridge.adapters.nats_server import NatsServer, ServerSettings
+    from ringbridge.adapters.nats.server import NatsServer, ServerSettings
 
     async def main() -> None:
         server = NatsServer(ServerSettings(Path(sys.argv[1])))

@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from ringbridge.adapters import presence_feed, webhook_source, webhooks
-from ringbridge.adapters.memory_bus import MemoryHub
-from ringbridge.adapters.nats_bus_subjects import Stream
+from ringbridge.adapters.memory.bus import MemoryHub
+from ringbridge.adapters.nats.subjects import Stream
+from ringbridge.adapters.presence import feed as presence_feed
+from ringbridge.adapters.webhooks import source as webhook_source
+from ringbridge.adapters.webhooks import webhooks
 from ringbridge.model.deliveries import Attempt
 from ringbridge.model.directory import Device, Domain, Location, Subscription
 from ringbridge.model.ids import DomainName

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ringbridge.adapters import webhook_source
-from ringbridge.adapters.nats_bus import NatsBus
+from ringbridge.adapters.nats.bus import NatsBus
+from ringbridge.adapters.webhooks import source as webhook_source
 from ringbridge.model.errors import Conflict
 from ringbridge.model.presence import Presence, UserPresence
 from tests.adapters.receiver import receiving

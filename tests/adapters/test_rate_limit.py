@@ -1,6 +1,6 @@
 import pytest
 
-from ringbridge.adapters.rate_limit import RateLimit
+from ringbridge.adapters.sip.rate_limit import RateLimit
 
 
 def test_as_many_as_allowed_pass_in_a_second_and_no_more() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ringbridge.adapters.recent_events import MOST, RecentEvents
+from ringbridge.adapters.replica.recent_events import MOST, RecentEvents
 from ringbridge.model.events import EndRequested, encode
 
 

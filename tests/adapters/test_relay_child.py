@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ringbridge.adapters.relay_child import RelayRestarted, RelaySettings, ensure_relay
-from ringbridge.adapters.relay_process import EXIT_ALREADY_RUNNING
-from ringbridge.adapters.relay_rtpproxy import RelayUnavailable
+from ringbridge.adapters.relay.child import RelayRestarted, RelaySettings, ensure_relay
+from ringbridge.adapters.relay.process import EXIT_ALREADY_RUNNING
+from ringbridge.adapters.relay.rtpproxy import RelayUnavailable
 from tests.adapters.relay_folder import relay_in
 
 
@@ -52,7 +52,7 @@ async def test_the_next_engine_takes_up_the_one_that_runs(data_dir: Path) -> Non
 
 async def test_a_second_one_in_the_same_folder_gives_way(data_dir: Path) -> None:
     async with relay_in(data_dir):
-        command = [sys.executable, "-m", "ringbridge.adapters.relay_process", "--data", str(data_dir)]
+        command = [sys.executable, "-m", "ringbridge.adapters.relay.process", "--data", str(data_dir)]
         second = await asyncio.create_subprocess_exec(*command)
         assert await asyncio.wait_for(second.wait(), 15) == EXIT_ALREADY_RUNNING
 
@@ -166,5 +166,5 @@ async def test_an_address_that_is_not_ours_is_told_by_the_log(data_dir: Path) ->
 
 
 def test_the_command_line_says_what_it_takes() -> None:
-    command = [sys.executable, "-m", "ringbridge.adapters.relay_process", "--help"]
+    command = [sys.executable, "-m", "ringbridge.adapters.relay.process", "--help"]
     assert b"--port-min" in subprocess.run(command, capture_output=True, check=True).stdout

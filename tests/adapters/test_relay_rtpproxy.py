@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ringbridge.adapters.relay_child import RelayChild
-from ringbridge.adapters.relay_rtpproxy import Relay, RelayAddress, RelayUnavailable
+from ringbridge.adapters.relay.child import RelayChild
+from ringbridge.adapters.relay.rtpproxy import Relay, RelayAddress, RelayUnavailable
 from ringbridge.media.relay_commands import RelayRefused, RelaySession
 from ringbridge.media.sdp import PCMA
 from ringbridge.model.call import Side
@@ -160,7 +160,7 @@ async def test_where_asked_for_the_address_is_learned_once(child: RelayChild, pa
 
 
 async def test_a_side_that_has_learned_an_address_keeps_it(child: RelayChild, parties: list[RtpParty]) -> None:
-    """Why nobody can take over the side of a phone behind NAT (`sip_engine`): RTPProxy trusts no later offer there."""
+    """Why nobody can take over the side of a phone behind NAT (`sip.engine`): RTPProxy trusts no later offer there."""
     alice, bob, cid = parties
     session = await child.relay.open("call-1", learn=[A])
     await child.relay.set_remote(session, A, "192.0.2.1", 4000)
@@ -206,7 +206,7 @@ ENGINE = """
 import asyncio, sys, time
 import msgspec
 from pathlib import Path
-from ringbridge.adapters.relay_child import RelaySettings, ensure_relay
+from ringbridge.adapters.relay.child import RelaySettings, ensure_relay
 from ringbridge.model.call import Side
 
 async def main():

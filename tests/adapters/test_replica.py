@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.nats_bus_subjects import Stream, call_stream, sequence_of, stream_of
-from ringbridge.adapters.replica import Replica
-from ringbridge.adapters.store_batch import StoreBatch, TakesPart
+from ringbridge.adapters.memory.bus import MemoryBus, MemoryFeed, MemoryHub
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.nats.subjects import Stream, call_stream, sequence_of, stream_of
+from ringbridge.adapters.replica.replica import Replica
+from ringbridge.adapters.store.batch import StoreBatch, TakesPart
 from ringbridge.model.call import Call, CallState
 from ringbridge.model.cdr_query import CdrQuery
 from ringbridge.model.directory import Domain, Location, User
@@ -266,7 +266,7 @@ async def test_a_copy_that_goes_on_is_waited_for_and_one_that_stands_is_not() ->
         await filled.bus.put_record(User(DOMAIN, f"{number}"))
     node = Node(hub, SlowStore(TestClock()))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ringbridge.adapters.replica.RECORDS_AT_ONCE", 1)
+        patch.setattr("ringbridge.adapters.replica.replica.RECORDS_AT_ONCE", 1)
         async with running(node):
             assert await node.replica.caught_up(timeout_s=0.4)
             assert len(await node.store.records("user")) == 5

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from ringbridge.adapters.self_signed import LIFE, ensure_self_signed
-from ringbridge.api.server import ApiServer
+from ringbridge.api.http.server import ApiServer
 from tests.api.world import running_world
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

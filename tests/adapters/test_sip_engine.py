@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.sip_engine import SipEngine
-from ringbridge.adapters.sip_leg import SipLeg
-from ringbridge.adapters.sip_node import SipNode, SipNodeSettings
-from ringbridge.adapters.sip_sound import RINGBACK_AFTER_S
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.sip.engine import SipEngine
+from ringbridge.adapters.sip.leg import SipLeg
+from ringbridge.adapters.sip.node import SipNode, SipNodeSettings
+from ringbridge.adapters.sip.sound import RINGBACK_AFTER_S
 from ringbridge.calls.ports import Answered, LegOrder, LegSignal, Ringing
 from ringbridge.media import offer_answer, sdp
 from ringbridge.media.offer_answer import DEFAULT_CODECS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringbridge.adapters.sip_invite import credentials_of, invite_order
+from ringbridge.adapters.sip.invite import credentials_of, invite_order
 from ringbridge.calls.found import connection_target
 from ringbridge.calls.ports import LegOrder
 from ringbridge.model.directory import Connection

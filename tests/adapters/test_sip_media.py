@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ringbridge.adapters.relay_child import RelayChild
-from ringbridge.adapters.sip_leg import SipCall
-from ringbridge.adapters.sip_media import RelaySessions
+from ringbridge.adapters.relay.child import RelayChild
+from ringbridge.adapters.sip.leg import SipCall
+from ringbridge.adapters.sip.media import RelaySessions
 from ringbridge.model.call import Side
 from ringbridge.model.errors import CallError
 from ringbridge.model.ids import SessionId

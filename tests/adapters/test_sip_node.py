@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import pytest
 
-from ringbridge.adapters.sip_node import SipNode, SipNodeSettings, reachable_address, resolve
-from ringbridge.adapters.sip_node_settings import settings_of
-from ringbridge.adapters.sip_udp import BATCH
+from ringbridge.adapters.sip.node import SipNode, SipNodeSettings, reachable_address, resolve
+from ringbridge.adapters.sip.node_settings import settings_of
+from ringbridge.adapters.sip.udp import BATCH
 from ringbridge.config import SipConfig
 from ringbridge.sip.peer import Peer, Transport
 from ringbridge.sip.session_events import (

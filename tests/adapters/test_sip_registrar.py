@@ -11,11 +11,11 @@ from hashlib import md5, sha256
 
 import pytest
 
-from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.replica import Replica
-from ringbridge.adapters.sip_node import SipNode, SipNodeSettings
-from ringbridge.adapters.sip_registrar import SipRegistrar
+from ringbridge.adapters.memory.bus import MemoryBus, MemoryFeed, MemoryHub
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.replica.replica import Replica
+from ringbridge.adapters.sip.node import SipNode, SipNodeSettings
+from ringbridge.adapters.sip.registrar import SipRegistrar
 from ringbridge.config import DigestHash, SipConfig
 from ringbridge.main import SystemClock
 from ringbridge.model.directory import Device, Domain

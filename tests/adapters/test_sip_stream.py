@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from ringbridge.adapters import sip_stream
-from ringbridge.adapters.sip_stream import StreamTransport, bind_tcp
+from ringbridge.adapters.sip import stream as sip_stream
+from ringbridge.adapters.sip.stream import StreamTransport, bind_tcp
 from ringbridge.sip.peer import Peer, Transport
 from tests.adapters.loops import LoopFactory, on_both_loops, run, until
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.relay_child import RelayChild
-from ringbridge.adapters.sip_engine import SipEngine
-from ringbridge.adapters.sip_node import SipNode, SipNodeSettings
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.relay.child import RelayChild
+from ringbridge.adapters.sip.engine import SipEngine
+from ringbridge.adapters.sip.node import SipNode, SipNodeSettings
 from ringbridge.calls.ports import Answered, LegOrder, LegSignal, MediaLost, Refused, Ringing, Updated
 from ringbridge.model.call import Leg, side_of
 from ringbridge.model.errors import CallError

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ringbridge.adapters.sip_udp import UdpTransport, bind_udp
+from ringbridge.adapters.sip.udp import UdpTransport, bind_udp
 from ringbridge.sip.peer import Peer, Transport
 from tests.adapters.loops import LoopFactory, on_both_loops, run, until
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.nats_bus_subjects import Stream, contact_digest
-from ringbridge.adapters.store import SqlStore
-from ringbridge.adapters.store_batch import (
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.nats.subjects import Stream, contact_digest
+from ringbridge.adapters.store.batch import (
     LegName,
     LocationChange,
     Offset,
@@ -22,7 +21,8 @@ from ringbridge.adapters.store_batch import (
     StoreBatch,
     TakesPart,
 )
-from ringbridge.calls.directory_ports import RecordQuery
+from ringbridge.adapters.store.store import SqlStore
+from ringbridge.calls.directory.ports import RecordQuery
 from ringbridge.calls.ports import CallPage, Store
 from ringbridge.model.audit import Actor, AuditEntry, entry_id, ids_between
 from ringbridge.model.call import Call, CallState, fold

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from msgspec.structs import asdict
 from sqlalchemy import Connection, Executable, event, insert
 
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.store import SqlStore
-from ringbridge.adapters.store_batch import ReplicaStore, StoreBatch
-from ringbridge.adapters.store_cdr_lists import page_statement, shape_of, totals_statement, values_after, values_of
-from ringbridge.adapters.store_cdr_rows import cdr_row, party_rows
-from ringbridge.adapters.store_cdrs import read_page, read_totals
-from ringbridge.adapters.store_engine import migrate, open_engine, sqlite_url
-from ringbridge.adapters.store_readers import StoreReaders
-from ringbridge.adapters.store_schema import cdr_parties, cdrs
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.store.batch import ReplicaStore, StoreBatch
+from ringbridge.adapters.store.cdr_lists import page_statement, shape_of, totals_statement, values_after, values_of
+from ringbridge.adapters.store.cdr_rows import cdr_row, party_rows
+from ringbridge.adapters.store.cdrs import read_page, read_totals
+from ringbridge.adapters.store.engine import migrate, open_engine, sqlite_url
+from ringbridge.adapters.store.readers import StoreReaders
+from ringbridge.adapters.store.schema import cdr_parties, cdrs
+from ringbridge.adapters.store.store import SqlStore
 from ringbridge.model.cdr import Cdr, Direction
 from ringbridge.model.cdr_query import CdrPage, CdrQuery, CdrTotals, Place
 from ringbridge.model.errors import StoreUnavailable

@@ -15,13 +15,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, column, insert, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
-import ringbridge.adapters
-from ringbridge.adapters.nats_bus_subjects import Stream
-from ringbridge.adapters.store import SqlStore
-from ringbridge.adapters.store_batch import Offset, RecordChange, StoreBatch
-from ringbridge.adapters.store_cdr_rows import cdr_row, party_rows
-from ringbridge.adapters.store_engine import HEAD, StoreTooNew, migrate, open_engine, sqlite_url, upgrade
-from ringbridge.adapters.store_schema import cdr_parties, cdrs, metadata
+import ringbridge.adapters.store.store
+from ringbridge.adapters.nats.subjects import Stream
+from ringbridge.adapters.store.batch import Offset, RecordChange, StoreBatch
+from ringbridge.adapters.store.cdr_rows import cdr_row, party_rows
+from ringbridge.adapters.store.engine import HEAD, StoreTooNew, migrate, open_engine, sqlite_url, upgrade
+from ringbridge.adapters.store.schema import cdr_parties, cdrs, metadata
+from ringbridge.adapters.store.store import SqlStore
 from ringbridge.model.directory import User
 from tests.adapters.bus_calls import DOMAIN, TestClock
 from tests.adapters.cdr_samples import cdr, outside
@@ -35,7 +35,7 @@ def test_the_steps_lead_to_the_tables_that_the_code_uses(tmp_path: Path, make: C
     upgrade(engine)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    scripts = ScriptDirectory(str(Path(ringbridge.adapters.__path__[0]) / "store_migrations"))
+    scripts = ScriptDirectory(str(Path(ringbridge.adapters.store.__path__[0]) / "migrations"))
     assert scripts.get_heads() == [HEAD]
 
 
@@ -127,7 +127,7 @@ def test_a_login_name_is_found_by_its_index(tmp_path: Path) -> None:
 async def test_names_that_nobody_has_push_nothing_out_of_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ringbridge.adapters.store, "KEPT_MISSES", 10)
+    monkeypatch.setattr(ringbridge.adapters.store.store, "KEPT_MISSES", 10)
     store = SqlStore.open(tmp_path / "s.db", TestClock())
     user = User(DOMAIN, "1001")
     await store.apply(StoreBatch(records=[RecordChange("user", user.key, user)]))

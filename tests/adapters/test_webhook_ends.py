@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from ringbridge.adapters import webhooks
-from ringbridge.adapters.memory_bus import MemoryHub
-from ringbridge.adapters.nats_bus_subjects import Stream
+from ringbridge.adapters.memory.bus import MemoryHub
+from ringbridge.adapters.nats.subjects import Stream
+from ringbridge.adapters.webhooks import webhooks
 from ringbridge.model.accounts import Credential, Revocation
 from ringbridge.model.actors import Actor
 from ringbridge.model.directory import ApiKey, Subscription, User

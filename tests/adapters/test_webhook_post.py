@@ -7,8 +7,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from ringbridge.adapters import webhook_post
-from ringbridge.adapters.webhook_post import Outcome, Poster, PostSettings
+from ringbridge.adapters.webhooks import post as webhook_post
+from ringbridge.adapters.webhooks.post import Outcome, Poster, PostSettings
 from ringbridge.model.access import Network
 from tests.adapters.receiver import answer, receiving
 from tests.adapters.webhook_node import LOOPBACK, SECRET, RealClock

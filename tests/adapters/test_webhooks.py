@@ -7,10 +7,10 @@ import asyncio
 import msgspec
 import pytest
 
-from ringbridge.adapters import webhooks
-from ringbridge.adapters.memory_bus import MemoryHub
-from ringbridge.adapters.nats_bus_subjects import Stream
-from ringbridge.adapters.webhook_courier import AT_ONCE
+from ringbridge.adapters.memory.bus import MemoryHub
+from ringbridge.adapters.nats.subjects import Stream
+from ringbridge.adapters.webhooks import webhooks
+from ringbridge.adapters.webhooks.courier import AT_ONCE
 from ringbridge.model import deliveries
 from ringbridge.model.deliveries import Attempt
 from ringbridge.model.directory import Domain, User

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringbridge.adapters.nats_bus import NatsBus
+from ringbridge.adapters.nats.bus import NatsBus
 from tests.adapters.receiver import receiving
 from tests.adapters.two_nodes import buses
 from tests.adapters.webhook_node import STATES, delivering, states

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ringbridge.adapters import webhooks
-from ringbridge.adapters.nats_bus import BusSettings, NatsBus
-from ringbridge.adapters.nats_server import NatsServer, ServerSettings
+from ringbridge.adapters.nats.bus import BusSettings, NatsBus
+from ringbridge.adapters.nats.server import NatsServer, ServerSettings
+from ringbridge.adapters.webhooks import webhooks
 
 
 @pytest.fixture

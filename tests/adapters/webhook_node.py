@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 
-from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.nats_bus import NatsBus
-from ringbridge.adapters.replica import Replica
-from ringbridge.adapters.webhook_desk import WebhookDesk
-from ringbridge.adapters.webhook_parts import CourierParts, Places
-from ringbridge.adapters.webhook_post import Poster, PostSettings
-from ringbridge.adapters.webhooks import Webhooks
+from ringbridge.adapters.memory.bus import MemoryBus, MemoryFeed, MemoryHub
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.nats.bus import NatsBus
+from ringbridge.adapters.replica.replica import Replica
+from ringbridge.adapters.webhooks.desk import WebhookDesk
+from ringbridge.adapters.webhooks.parts import CourierParts, Places
+from ringbridge.adapters.webhooks.post import Poster, PostSettings
+from ringbridge.adapters.webhooks.webhooks import Webhooks
 from ringbridge.model.directory import Domain, Subscription, User
 from ringbridge.model.events import CallClaimed, CallEnded, CallEvent, LegAnswered, LegInvited, LegReleased, LegRinging
 from ringbridge.model.ids import CallId, DomainName, LegId, NodeId

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import httpx
 
-from ringbridge.adapters.exchange_store import ExchangeSettings
-from ringbridge.adapters.memory_engine import MemoryEngine
-from ringbridge.adapters.memory_phones import ANSWERS, RINGS, MemoryPhones
-from ringbridge.api.openapi import path_names
-from ringbridge.api.operations import Operation
+from ringbridge.adapters.exchanges.store import ExchangeSettings
+from ringbridge.adapters.memory.engine import MemoryEngine
+from ringbridge.adapters.memory.phones import ANSWERS, RINGS, MemoryPhones
+from ringbridge.api.document.openapi import path_names
+from ringbridge.api.document.operations import Operation
 from ringbridge.calls.owner import Owner
 from ringbridge.model.call import CallState
 from ringbridge.model.directory import Domain, Location, Record

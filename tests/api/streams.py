@@ -1,4 +1,4 @@
-"""Clients of live event streams, over real sockets: what `api.event_streams` and `api.event_sockets` tell."""
+"""Clients of live event streams, over real sockets: what `api.events.streams` and `api.events.sockets` tell."""
 
 from __future__ import annotations
 

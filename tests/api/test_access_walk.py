@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from ringbridge.api.openapi import PATH_FIELDS
-from ringbridge.api.operations import Access, Operation
+from ringbridge.api.document.openapi import PATH_FIELDS
+from ringbridge.api.document.operations import Access, Operation
 from ringbridge.model.keys import make_key
 from tests.api.walk import BY_PATH, ask_operation, path_of
 from tests.api.world import World

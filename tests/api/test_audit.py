@@ -7,10 +7,10 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import pytest
 
-from ringbridge.adapters.memory_bus import Entry
-from ringbridge.adapters.nats_bus_subjects import Stream, record_of
-from ringbridge.api.audit import RECORDED
-from ringbridge.api.operations import Operation
+from ringbridge.adapters.memory.bus import Entry
+from ringbridge.adapters.nats.subjects import Stream, record_of
+from ringbridge.api.directory.audit import RECORDED
+from ringbridge.api.document.operations import Operation
 from ringbridge.model.audit import NOT_RECORDED, AuditEntry
 from ringbridge.model.directory import Domain
 from tests.api.walk import path_of

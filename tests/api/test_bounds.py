@@ -17,11 +17,11 @@ from litestar.types import Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
 from ringbridge import logs
-from ringbridge.api.answers import json_answer
-from ringbridge.api.edge import Edge
-from ringbridge.api.http_protocol import HEAD_LIMIT_BYTES
-from ringbridge.api.metrics import HttpMetrics
-from ringbridge.api.server import ApiServer
+from ringbridge.api.http.answers import json_answer
+from ringbridge.api.http.edge import Edge
+from ringbridge.api.http.metrics import HttpMetrics
+from ringbridge.api.http.protocol import HEAD_LIMIT_BYTES
+from ringbridge.api.http.server import ApiServer
 from ringbridge.config import LogConfig, LogFormat
 from tests.api.walk import path_of
 from tests.api.world import CALLS, World

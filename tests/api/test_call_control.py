@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from ringbridge.adapters.memory_engine import MemoryEngine
-from ringbridge.adapters.memory_phones import RINGS, MemoryPhones, Phone, Script
+from ringbridge.adapters.memory.engine import MemoryEngine
+from ringbridge.adapters.memory.phones import RINGS, MemoryPhones, Phone, Script
 from ringbridge.calls import control
 from ringbridge.calls.owner import Owner
 from ringbridge.model.call import CallState

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from ringbridge.api.call_views import CallView
+from ringbridge.api.calls.views import CallView
 from ringbridge.api.parts import ApiSettings
 from ringbridge.model.call import Call, CallState
 from ringbridge.model.directory import Domain

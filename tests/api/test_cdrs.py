@@ -13,11 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from ringbridge.adapters.store_batch import StoreBatch
-from ringbridge.api import cdrs as cdrs_module
-from ringbridge.api.cdr_fields import CDR_D, CDR_R, CDR_U, number_or_text
-from ringbridge.api.cdr_views import DOMAIN_VIEW, RAW_VIEW, USER_VIEW, cell
-from ringbridge.api.cdrs import wants_csv
+from ringbridge.adapters.store.batch import StoreBatch
+from ringbridge.api.cdrs import cdrs as cdrs_module
+from ringbridge.api.cdrs.cdrs import wants_csv
+from ringbridge.api.cdrs.fields import CDR_D, CDR_R, CDR_U, number_or_text
+from ringbridge.api.cdrs.views import DOMAIN_VIEW, RAW_VIEW, USER_VIEW, cell
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.directory import Domain, User
 from tests.adapters.bus_calls import until

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ringbridge.api.resources import MOST_TOLD, ToldRecords
+from ringbridge.api.directory.resources import MOST_TOLD, ToldRecords
 from ringbridge.model.directory import Domain, PhoneNumber, User
 from ringbridge.model.resources import USER
 from tests.api.world import World

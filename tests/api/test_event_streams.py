@@ -14,10 +14,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from ringbridge.adapters.memory_phones import MemoryPhones
-from ringbridge.api.event_slots import StreamSettings
+from ringbridge.adapters.memory.phones import MemoryPhones
+from ringbridge.api.events.slots import StreamSettings
+from ringbridge.api.http.server import ApiServer
 from ringbridge.api.parts import ApiSettings
-from ringbridge.api.server import ApiServer
 from ringbridge.model.access import Scope
 from ringbridge.model.directory import Domain
 from tests.adapters.bus_calls import until

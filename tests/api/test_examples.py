@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from ringbridge.api.answers import encode
-from ringbridge.api.examples import RECORDED, answers_of
+from ringbridge.api.document.examples import RECORDED, answers_of
+from ringbridge.api.http.answers import encode
 from tests.api.recording import differences, recorder, told_story
 from tests.api.world import World
 
 
 def recorded() -> dict[str, Any]:
-    examples: dict[str, Any] = json.loads(files("ringbridge.api").joinpath(RECORDED).read_text())
+    examples: dict[str, Any] = json.loads(files("ringbridge.api.document").joinpath(RECORDED).read_text())
     return examples
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from ringbridge.api.forwarded import client_behind
+from ringbridge.api.http.forwarded import client_behind
 from ringbridge.api.parts import ApiSettings
 from ringbridge.config import load
 from ringbridge.main_http import api_settings

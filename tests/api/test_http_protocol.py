@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ringbridge.api.http_protocol import MOST_HELD_BYTES, JoinedWrites
+from ringbridge.api.http.protocol import MOST_HELD_BYTES, JoinedWrites
 
 
 class Wire(asyncio.Transport):

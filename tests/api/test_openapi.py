@@ -18,8 +18,8 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
 from ringbridge.api.app import create_app
-from ringbridge.api.openapi import openapi_document
-from ringbridge.api.server import ApiServer
+from ringbridge.api.document.openapi import openapi_document
+from ringbridge.api.http.server import ApiServer
 from tests.api.world import World, running_world
 
 EXAMPLES = 5

@@ -12,7 +12,7 @@ import pytest
 
 import ringbridge.console
 import ringbridge.reference
-from ringbridge.api.pages import Pages, console_pages, reference_pages
+from ringbridge.api.http.pages import Pages, console_pages, reference_pages
 from ringbridge.api.parts import ApiSettings
 from tests.api.world import World
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
+from ringbridge.api.access.rate_limits import RateLimiter, RateLimits
 from ringbridge.api.parts import ApiSettings
-from ringbridge.api.rate_limits import RateLimiter, RateLimits
 from ringbridge.config import load
 from ringbridge.model.access import ANY, Principal, Scope
 from ringbridge.model.client_address import holder_of

@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
-from ringbridge.adapters.exchange_store import ExchangeSettings
-from ringbridge.api.exchange_recorder import telling_operations
-from ringbridge.api.openapi import openapi_document
-from ringbridge.api.operations import Access
+from ringbridge.adapters.exchanges.store import ExchangeSettings
+from ringbridge.api.access.rate_limits import RateLimits
+from ringbridge.api.document.openapi import openapi_document
+from ringbridge.api.document.operations import Access
+from ringbridge.api.exchanges.recorder import telling_operations
 from ringbridge.api.parts import ApiSettings
-from ringbridge.api.rate_limits import RateLimits
 from ringbridge.model.directory import Device, Domain, User
 from ringbridge.model.keys import key_id_of
 from ringbridge.model.login_password import FIELD as LOGIN_PASSWORD

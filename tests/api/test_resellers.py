@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringbridge.api.operations import Access
+from ringbridge.api.document.operations import Access
 from ringbridge.model.directory import Connection, Domain, PhoneNumber, User
 from ringbridge.model.errors import Refusal
 from tests.api.walk import BY_PATH, ask_operation

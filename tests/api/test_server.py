@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ringbridge.api.http.server import ApiServer
 from ringbridge.api.parts import ApiSettings
-from ringbridge.api.server import ApiServer
 from tests.api.world import CALLS, World, order, running_world
 
 

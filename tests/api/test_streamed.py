@@ -9,10 +9,10 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from ringbridge.adapters.store_batch import StoreBatch
-from ringbridge.api import cdrs as cdrs_module
-from ringbridge.api.server import ApiServer
-from ringbridge.api.streamed import StreamedAnswer
+from ringbridge.adapters.store.batch import StoreBatch
+from ringbridge.api.cdrs import cdrs as cdrs_module
+from ringbridge.api.http.server import ApiServer
+from ringbridge.api.http.streamed import StreamedAnswer
 from tests.adapters.bus_calls import until
 from tests.adapters.cdr_samples import cdr
 from tests.api.world import World

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ringbridge.adapters.memory_phones import RINGS, MemoryPhones
+from ringbridge.adapters.memory.phones import RINGS, MemoryPhones
 from ringbridge.model.call import CallState
 from tests.api.test_call_control import connected, in_state, phones, with_a_phone
 from tests.api.world import CALLS, World, order

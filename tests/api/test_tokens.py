@@ -11,11 +11,11 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.replica import Replica
-from ringbridge.calls.accounts import make_accounts
-from ringbridge.calls.tokens import Tokens
+from ringbridge.adapters.memory.bus import MemoryBus, MemoryFeed
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.replica.replica import Replica
+from ringbridge.calls.access.accounts import make_accounts
+from ringbridge.calls.access.tokens import Tokens
 from ringbridge.model.access import Scope
 from ringbridge.model.accounts import OAuthClient
 from ringbridge.model.directory import Domain

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ringbridge.adapters.memory_bus import Fault
+from ringbridge.adapters.memory.bus import Fault
 from ringbridge.model.access import Scope
 from tests.api.logins import PASSWORD, ask, give_password, log_in, token
 from tests.api.world import CALLS, World

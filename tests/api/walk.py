@@ -6,8 +6,8 @@ from typing import cast
 
 import httpx
 
-from ringbridge.api.openapi import PATH_FIELDS, path_names
-from ringbridge.api.operations import Access, Operation
+from ringbridge.api.document.openapi import PATH_FIELDS, path_names
+from ringbridge.api.document.operations import Access, Operation
 from tests.api.world import World
 
 BY_PATH = frozenset({Access.DOMAIN, Access.USER})

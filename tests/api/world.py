@@ -14,28 +14,28 @@ import httpcore
 import httpx
 import msgspec
 
-from ringbridge.adapters.exchange_store import ExchangeSettings, ExchangeStore
-from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.nats_bus_subjects import Stream, record_key
-from ringbridge.adapters.replica import Replica
-from ringbridge.adapters.webhook_desk import WebhookDesk
-from ringbridge.adapters.webhook_parts import CourierParts, Places
-from ringbridge.adapters.webhook_post import Poster, PostSettings
+from ringbridge.adapters.exchanges.store import ExchangeSettings, ExchangeStore
+from ringbridge.adapters.memory.bus import MemoryBus, MemoryFeed, MemoryHub
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.nats.subjects import Stream, record_key
+from ringbridge.adapters.replica.replica import Replica
+from ringbridge.adapters.webhooks.desk import WebhookDesk
+from ringbridge.adapters.webhooks.parts import CourierParts, Places
+from ringbridge.adapters.webhooks.post import Poster, PostSettings
+from ringbridge.api.access.rate_limits import RateLimits
 from ringbridge.api.app import all_operations, create_app
-from ringbridge.api.event_slots import StreamSettings
-from ringbridge.api.operations import Operation
+from ringbridge.api.document.operations import Operation
+from ringbridge.api.events.slots import StreamSettings
 from ringbridge.api.parts import ApiParts, ApiSettings, Readiness
-from ringbridge.api.rate_limits import RateLimits
-from ringbridge.calls.accounts import make_accounts
+from ringbridge.calls.access.accounts import make_accounts
+from ringbridge.calls.access.passwords import Passwords
 from ringbridge.calls.control import Control
-from ringbridge.calls.directory_writes import DirectoryWrites
+from ringbridge.calls.directory.provision import Provision
+from ringbridge.calls.directory.writes import DirectoryWrites
 from ringbridge.calls.draft import PlaceSettings
-from ringbridge.calls.live_events import LiveEvents
-from ringbridge.calls.passwords import Passwords
+from ringbridge.calls.events.live import LiveEvents
+from ringbridge.calls.events.subscriptions import Subscriptions
 from ringbridge.calls.place import Placer
-from ringbridge.calls.provision import Provision
-from ringbridge.calls.subscriptions import Subscriptions
 from ringbridge.model.directory import ApiKey, Device, Domain, Location, PhoneNumber, Record, User, kind_of
 from ringbridge.model.ids import NodeId, SessionId
 from ringbridge.model.keys import hash_of, key_id_of, make_key, prefix_for

@@ -8,9 +8,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select
 
-from ringbridge.adapters.store_cdr_rows import cdr_of_body, cdr_row, party_rows
-from ringbridge.adapters.store_engine import open_engine, sqlite_url
-from ringbridge.adapters.store_schema import cdr_parties, cdrs, metadata
+from ringbridge.adapters.store.cdr_rows import cdr_of_body, cdr_row, party_rows
+from ringbridge.adapters.store.engine import open_engine, sqlite_url
+from ringbridge.adapters.store.schema import cdr_parties, cdrs, metadata
 from ringbridge.bench.cdr_indexes import indexes_of, query_of
 from ringbridge.bench.cdrs import YEAR_S, fill
 

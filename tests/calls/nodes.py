@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from ringbridge.adapters.memory_bus import MemoryBus, MemoryFeed, MemoryHub
-from ringbridge.adapters.memory_engine import MemoryEngine
-from ringbridge.adapters.memory_phones import MemoryPhones
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.nats_bus_subjects import CALL_STREAMS, call_stream, call_tree
-from ringbridge.adapters.replica import Replica
+from ringbridge.adapters.memory.bus import MemoryBus, MemoryFeed, MemoryHub
+from ringbridge.adapters.memory.engine import MemoryEngine
+from ringbridge.adapters.memory.phones import MemoryPhones
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.nats.subjects import CALL_STREAMS, call_stream, call_tree
+from ringbridge.adapters.replica.replica import Replica
 from ringbridge.calls.control import Control
 from ringbridge.calls.owner import Owner
 from ringbridge.model.call import Call, fold

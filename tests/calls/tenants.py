@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from ringbridge.adapters.memory_bus import MemoryBus, MemoryHub
-from ringbridge.adapters.memory_store import MemoryStore
+from ringbridge.adapters.memory.bus import MemoryBus, MemoryHub
+from ringbridge.adapters.memory.store import MemoryStore
 from ringbridge.calls.draft import PlaceSettings
 from ringbridge.calls.place import Placed, Placer
 from ringbridge.model.access import Principal, Scope

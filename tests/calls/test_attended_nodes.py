@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ringbridge.adapters.memory_bus import MemoryHub
-from ringbridge.adapters.memory_phones import MemoryPhones, Phone, Script
+from ringbridge.adapters.memory.bus import MemoryHub
+from ringbridge.adapters.memory.phones import MemoryPhones, Phone, Script
 from ringbridge.calls import handing_over
 from ringbridge.model import release
 from ringbridge.model.call import Call, CallState

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from ringbridge.adapters.memory_bus import MemoryBus, MemoryHub
-from ringbridge.adapters.memory_phones import RINGS, SILENT, MemoryPhones, Script
+from ringbridge.adapters.memory.bus import MemoryBus, MemoryHub
+from ringbridge.adapters.memory.phones import RINGS, SILENT, MemoryPhones, Script
 from ringbridge.calls import control as control_module
 from ringbridge.calls.commands import EndCommand, decode_answer, encode_command
 from ringbridge.calls.control import BAR_S, Control

@@ -10,10 +10,10 @@ from functools import partial
 
 import pytest
 
-from ringbridge.adapters.memory_bus import Fault, MemoryBus, MemoryFeed, MemoryHub
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.replica import Replica
-from ringbridge.calls.directory_writes import DirectoryWrites
+from ringbridge.adapters.memory.bus import Fault, MemoryBus, MemoryFeed, MemoryHub
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.replica.replica import Replica
+from ringbridge.calls.directory.writes import DirectoryWrites
 from ringbridge.model.directory import Device, Domain, PhoneNumber, Record, User
 from ringbridge.model.errors import BusUnavailable, CallError, Refusal
 from ringbridge.model.resources import DOMAIN, USER, change, etag_of, make, others_of
@@ -99,7 +99,7 @@ async def test_a_record_of_another_node_is_found_before_this_one_s_copy_has_it(n
 
 
 async def test_a_cascade_takes_more_than_one_part(nodes: list[Node], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ringbridge.calls.directory_uses.AT_ONCE", 7)
+    monkeypatch.setattr("ringbridge.calls.directory.uses.AT_ONCE", 7)
     one = nodes[0]
     records: list[Record] = [Domain("demo"), Domain("other"), User("other", "1")]
     for number in range(20):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ringbridge.adapters.memory_bus import MemoryHub
-from ringbridge.adapters.memory_phones import RINGS, SILENT, Script
+from ringbridge.adapters.memory.bus import MemoryHub
+from ringbridge.adapters.memory.phones import RINGS, SILENT, Script
 from ringbridge.model import release
 from ringbridge.model.call import Call, CallState
 from ringbridge.model.cdr import Cdr, Direction, parties_of

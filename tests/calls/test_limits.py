@@ -7,10 +7,10 @@ import asyncio
 import msgspec
 import pytest
 
-from ringbridge.adapters.memory_bus import Fault as BusFault
-from ringbridge.adapters.memory_bus import MemoryBus, MemoryHub
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.nats_bus_subjects import Stream
+from ringbridge.adapters.memory.bus import Fault as BusFault
+from ringbridge.adapters.memory.bus import MemoryBus, MemoryHub
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.nats.subjects import Stream
 from ringbridge.calls.limits import GRACE_S, Limits, Taken
 from ringbridge.model.call import Call, fold
 from ringbridge.model.errors import BusUnavailable, CallError, Refusal

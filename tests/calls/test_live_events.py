@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from ringbridge.calls.event_ports import CallChange
-from ringbridge.calls.live_events import LiveEvents, Reach, Reader
+from ringbridge.calls.events.live import LiveEvents, Reach, Reader
+from ringbridge.calls.events.ports import CallChange
 from ringbridge.model.call import Call, fold
 from ringbridge.model.event_marks import Mark
 from ringbridge.model.event_payloads import Told

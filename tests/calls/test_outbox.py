@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ringbridge.adapters.memory_bus import MemoryBus
+from ringbridge.adapters.memory.bus import MemoryBus
 from ringbridge.calls import outbox
 from ringbridge.calls.outbox import Outbox
 from ringbridge.model.events import CallEvent, LegAnswered, LegRinging

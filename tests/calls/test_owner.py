@@ -9,8 +9,8 @@ import weakref
 import pytest
 from structlog.typing import EventDict
 
-from ringbridge.adapters.memory_bus import Fault, MemoryBus, MemoryHub
-from ringbridge.adapters.memory_phones import RINGS, SILENT, Script
+from ringbridge.adapters.memory.bus import Fault, MemoryBus, MemoryHub
+from ringbridge.adapters.memory.phones import RINGS, SILENT, Script
 from ringbridge.calls.ports import PreparedLeg
 from ringbridge.model import release
 from ringbridge.model.call import CallState

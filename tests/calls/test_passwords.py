@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ringbridge.calls.passwords import MOST_WAITING, Passwords, check_password
+from ringbridge.calls.access.passwords import MOST_WAITING, Passwords, check_password
 from ringbridge.model.errors import CallError
 
 

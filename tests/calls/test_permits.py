@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ringbridge.adapters.memory_bus import MemoryHub
+from ringbridge.adapters.memory.bus import MemoryHub
 from ringbridge.model import release
 from ringbridge.model.call import Leg, fold
 from ringbridge.model.directory import Connection, DialRule, Domain, User

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ringbridge.adapters.memory_bus import Fault, MemoryBus, MemoryHub
+from ringbridge.adapters.memory.bus import Fault, MemoryBus, MemoryHub
 from ringbridge.calls.control import BAR_S, Control
 from ringbridge.model import release
 from ringbridge.model.access import Principal, Scope

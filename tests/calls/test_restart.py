@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from ringbridge.adapters.memory_bus import MemoryHub
-from ringbridge.adapters.memory_phones import RINGS, SILENT, Script
+from ringbridge.adapters.memory.bus import MemoryHub
+from ringbridge.adapters.memory.phones import RINGS, SILENT, Script
 from ringbridge.model import release
 from ringbridge.model.call import CallState
 from ringbridge.model.events import CallRequested, LegAnswered, LegInvited, LegReleased

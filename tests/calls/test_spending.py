@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringbridge.adapters.store_batch import StoreBatch
+from ringbridge.adapters.store.batch import StoreBatch
 from ringbridge.calls import spending
 from ringbridge.calls.draft import PlaceSettings
 from ringbridge.model.cdr import Cdr

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from ringbridge.adapters.memory_bus import MemoryBus, MemoryHub
-from ringbridge.calls.throttle import ACCOUNT, ADDRESS, MOST_KEPT, PAIR, LoginThrottle
+from ringbridge.adapters.memory.bus import MemoryBus, MemoryHub
+from ringbridge.calls.access.throttle import ACCOUNT, ADDRESS, MOST_KEPT, PAIR, LoginThrottle
 from ringbridge.model.errors import BusUnavailable, CallError, Refusal
 
 

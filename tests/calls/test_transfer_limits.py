@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ringbridge.adapters.memory_bus import MemoryHub
+from ringbridge.adapters.memory.bus import MemoryHub
 from ringbridge.calls.limits import GRACE_S
 from ringbridge.model import release
 from ringbridge.model.call import Call, fold

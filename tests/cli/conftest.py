@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ringbridge.adapters.memory_engine import MemoryEngine
-from ringbridge.adapters.memory_phones import MemoryPhones
-from ringbridge.api.server import ApiServer
+from ringbridge.adapters.memory.engine import MemoryEngine
+from ringbridge.adapters.memory.phones import MemoryPhones
+from ringbridge.api.http.server import ApiServer
 from ringbridge.calls.owner import Owner
 from ringbridge.model.call import Call
 from ringbridge.model.events import CallEvent

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from ringbridge.adapters.nats_bus_link import Link, LinkDown, LinkSettings, NoResponders, RequestTimedOut
-from ringbridge.adapters.nats_bus_streams import Streams
-from ringbridge.adapters.nats_bus_subjects import Stream
-from ringbridge.adapters.nats_server import ClusterSettings, NatsServer, ServerSettings
+from ringbridge.adapters.nats.link import Link, LinkDown, LinkSettings, NoResponders, RequestTimedOut
+from ringbridge.adapters.nats.server import ClusterSettings, NatsServer, ServerSettings
+from ringbridge.adapters.nats.streams import Streams
+from ringbridge.adapters.nats.subjects import Stream
 
 PASSWORD = "cluster-of-the-tests"
 

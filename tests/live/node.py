@@ -17,7 +17,7 @@ from typing import Any, Self
 import httpx
 import msgspec
 
-from ringbridge.adapters.relay_process import ADDRESS_FILE, Running
+from ringbridge.adapters.relay.process import ADDRESS_FILE, Running
 from ringbridge.bench.processes import free_port
 from ringbridge.cli.client import ADMIN_KEY_FILE, calls_path, read_key
 from tests.live.child import Child, running

@@ -16,7 +16,7 @@ from typing import Self
 
 import msgspec
 
-from ringbridge.adapters.sip_node import SipNode, SipNodeSettings
+from ringbridge.adapters.sip.node import SipNode, SipNodeSettings
 from ringbridge.media import offer_answer
 from ringbridge.media.offer_answer import DEFAULT_CODECS, Local
 from ringbridge.media.sdp import Direction

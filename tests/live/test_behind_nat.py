@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from ringbridge.adapters.relay_rtpproxy import Relay
+from ringbridge.adapters.relay.rtpproxy import Relay
 from ringbridge.phone.settings import Behaviour
 from tests.live.node import Api, Node, document, node, user
 from tests.live.talkers import MUSIC, RINGS, Talker, all_hung_up, talkers

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from ringbridge.adapters.memory_store import MemoryStore
-from ringbridge.adapters.nats_bus import BusSettings, NatsBus
-from ringbridge.adapters.nats_bus_subjects import Stream
-from ringbridge.adapters.replica import Replica
-from ringbridge.adapters.store import SqlStore
-from ringbridge.adapters.store_batch import ReplicaStore
+from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.nats.bus import BusSettings, NatsBus
+from ringbridge.adapters.nats.subjects import Stream
+from ringbridge.adapters.replica.replica import Replica
+from ringbridge.adapters.store.batch import ReplicaStore
+from ringbridge.adapters.store.store import SqlStore
 from ringbridge.calls.ports import Claimable
 from ringbridge.model.errors import BusUnavailable, Conflict
 from ringbridge.model.events import CallClaimed

@@ -12,12 +12,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, event, insert
 
-from ringbridge.adapters.store import SqlStore
-from ringbridge.adapters.store_batch import ReplicaStore, StoreBatch
-from ringbridge.adapters.store_cdr_lists import page_statement, shape_of, values_of
-from ringbridge.adapters.store_cdr_rows import cdr_row, party_rows
-from ringbridge.adapters.store_engine import migrate, open_engine, upgrade
-from ringbridge.adapters.store_schema import cdr_parties, cdrs, metadata
+from ringbridge.adapters.store.batch import ReplicaStore, StoreBatch
+from ringbridge.adapters.store.cdr_lists import page_statement, shape_of, values_of
+from ringbridge.adapters.store.cdr_rows import cdr_row, party_rows
+from ringbridge.adapters.store.engine import migrate, open_engine, upgrade
+from ringbridge.adapters.store.schema import cdr_parties, cdrs, metadata
+from ringbridge.adapters.store.store import SqlStore
 from ringbridge.model.cdr_query import CdrQuery
 from ringbridge.model.directory import User
 from ringbridge.model.errors import StoreUnavailable

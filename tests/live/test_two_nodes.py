@@ -14,7 +14,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from ringbridge.adapters.nats_bus_subjects import Stream
+from ringbridge.adapters.nats.subjects import Stream
 from tests.api.streams import Stream as Followed
 from tests.api.streams import follow
 from tests.live.cluster import Cluster, three_servers

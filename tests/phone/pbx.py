@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import TypeVar
 
-from ringbridge.adapters.sip_node import SipNode, SipNodeSettings
+from ringbridge.adapters.sip.node import SipNode, SipNodeSettings
 from ringbridge.media import offer_answer
 from ringbridge.media.sdp import Codec
 from ringbridge.phone.rtp import RtpParty

@@ -14,51 +14,46 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from prometheus_client import CollectorRegistry
 
-from ringbridge.api import (
+from ringbridge.api.access import apikeys, oauth_clients, passwords, tokens
+from ringbridge.api.access.auth import Gate, Keys
+from ringbridge.api.access.rate_limits import RateLimiter
+from ringbridge.api.calls import calls, recordings
+from ringbridge.api.calls import control as call_control
+from ringbridge.api.cdrs import cdrs
+from ringbridge.api.cdrs import operations as cdr_operations
+from ringbridge.api.directory import (
     answer_rules,
-    apikeys,
     audit,
-    call_control,
-    calls,
-    cdr_operations,
-    cdrs,
     connections,
     devices,
     dial_plan_trials,
     dial_plans,
     directory,
     domains,
-    health,
-    oauth_clients,
-    passwords,
     phone_numbers,
-    recordings,
-    request_history,
-    request_views,
-    subscription_operations,
-    subscriptions,
-    tokens,
     users,
 )
-from ringbridge.api.answers import JSON, Answer, encode
-from ringbridge.api.audit import actor_of
-from ringbridge.api.auth import Gate, Keys
-from ringbridge.api.delivery_metrics import DeliveryMetrics
-from ringbridge.api.edge import Edge
-from ringbridge.api.errors import HttpRefusal, error_answer
-from ringbridge.api.event_sockets import EventSockets
-from ringbridge.api.event_streams import EventStreams
-from ringbridge.api.exchange_recorder import ExchangeRecorder, is_kept, telling_operations
-from ringbridge.api.metrics import HttpMetrics
-from ringbridge.api.openapi import openapi_document
-from ringbridge.api.operations import Access, Method, Operation, Reply, Schema
-from ringbridge.api.page_routes import page_route
-from ringbridge.api.pages import console_pages, reference_pages
+from ringbridge.api.directory.audit import actor_of
+from ringbridge.api.document.openapi import openapi_document
+from ringbridge.api.document.operations import Access, Method, Operation, Reply, Schema
+from ringbridge.api.events import subscription_operations, subscriptions
+from ringbridge.api.events.sockets import EventSockets
+from ringbridge.api.events.streams import EventStreams
+from ringbridge.api.exchanges import request_history
+from ringbridge.api.exchanges import views as request_views
+from ringbridge.api.exchanges.recorder import ExchangeRecorder, is_kept, telling_operations
+from ringbridge.api.http import health
+from ringbridge.api.http.answers import JSON, Answer, encode
+from ringbridge.api.http.delivery_metrics import DeliveryMetrics
+from ringbridge.api.http.edge import Edge
+from ringbridge.api.http.errors import HttpRefusal, error_answer
+from ringbridge.api.http.metrics import HttpMetrics
+from ringbridge.api.http.page_routes import page_route
+from ringbridge.api.http.pages import console_pages, reference_pages
+from ringbridge.api.http.passage import passage_of
+from ringbridge.api.http.requests import LitestarRequestT, Request, header
 from ringbridge.api.parts import ApiParts
-from ringbridge.api.passage import passage_of
-from ringbridge.api.rate_limits import RateLimiter
-from ringbridge.api.requests import LitestarRequestT, Request, header
-from ringbridge.calls.audit import acting
+from ringbridge.calls.directory.audit import acting
 from ringbridge.model.access import NOBODY
 from ringbridge.model.errors import CallError, Refusal, StoreUnavailable
 

@@ -9,19 +9,19 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from ringbridge import __version__
-from ringbridge.api.event_slots import StreamSettings
-from ringbridge.api.metrics import CallMetrics
-from ringbridge.api.rate_limits import RateLimits
-from ringbridge.calls.accounts import Accounts
+from ringbridge.api.access.rate_limits import RateLimits
+from ringbridge.api.events.slots import StreamSettings
+from ringbridge.api.http.metrics import CallMetrics
+from ringbridge.calls.access.accounts import Accounts
 from ringbridge.calls.control import Control
-from ringbridge.calls.directory_writes import DirectoryWrites
-from ringbridge.calls.event_ports import EventDeliveries
+from ringbridge.calls.directory.provision import Provision
+from ringbridge.calls.directory.writes import DirectoryWrites
+from ringbridge.calls.events.live import LiveEvents
+from ringbridge.calls.events.ports import EventDeliveries
+from ringbridge.calls.events.subscriptions import Subscriptions
 from ringbridge.calls.exchange_ports import Exchanges
-from ringbridge.calls.live_events import LiveEvents
 from ringbridge.calls.place import Placer
 from ringbridge.calls.ports import Bus, Clock, Replica, Store
-from ringbridge.calls.provision import Provision
-from ringbridge.calls.subscriptions import Subscriptions
 from ringbridge.model.access import Network
 
 
@@ -43,7 +43,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a checked key is taken as it was: what a revocation takes at most."""
     rate_limits: RateLimits = RateLimits()
     trusted_proxies: tuple[Network, ...] = ()
-    """Whose word on the client's address is believed (`api.forwarded`)."""
+    """Whose word on the client's address is believed (`api.http.forwarded`)."""
     streams: StreamSettings = StreamSettings()
     public_client: str = "ringbridge"
     """The `client_id` that the console logs in with; empty: by API key alone."""

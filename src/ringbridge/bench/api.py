@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from ringbridge.adapters.nats_server import NatsServer, ServerSettings
+from ringbridge.adapters.nats.server import NatsServer, ServerSettings
 from ringbridge.bench.calls import call_maker
 from ringbridge.bench.http_load import HttpLoad, Outcome, get
 from ringbridge.bench.stand import DOMAIN, USER, SoloStand, solo

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, event
 
-from ringbridge.adapters.store_cdrs import read_page
-from ringbridge.api.cdr_query import ON_NET_TYPES, TYPES
+from ringbridge.adapters.store.cdrs import read_page
+from ringbridge.api.cdrs.query import ON_NET_TYPES, TYPES
 from ringbridge.model.cdr_query import CdrQuery
 
 PAGE: Final = 100

@@ -20,10 +20,10 @@ import httpx
 import msgspec
 from sqlalchemy import Connection, Engine, Table, text
 
-from ringbridge.adapters.store_cdr_rows import cdr_row, pack_cdr, party_rows
-from ringbridge.adapters.store_engine import migrate, open_engine, sqlite_url
-from ringbridge.adapters.store_schema import cdr_parties, cdrs
-from ringbridge.adapters.store_statements import Row
+from ringbridge.adapters.store.cdr_rows import cdr_row, pack_cdr, party_rows
+from ringbridge.adapters.store.engine import migrate, open_engine, sqlite_url
+from ringbridge.adapters.store.schema import cdr_parties, cdrs
+from ringbridge.adapters.store.statements import Row
 from ringbridge.bench.cdr_indexes import indexes_of, query_of
 from ringbridge.bench.stand import DOMAIN, solo
 from ringbridge.model.cdr import Cdr

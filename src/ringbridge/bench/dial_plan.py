@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from ringbridge.adapters.store import SqlStore
-from ringbridge.adapters.store_batch import RecordChange, StoreBatch
+from ringbridge.adapters.store.batch import RecordChange, StoreBatch
+from ringbridge.adapters.store.store import SqlStore
 from ringbridge.model.dial_plan import Dialling
 from ringbridge.model.directory import DialRule
 

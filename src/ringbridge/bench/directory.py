@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from ringbridge.adapters.nats_bus import BusSettings, NatsBus
-from ringbridge.adapters.nats_server import NatsServer, ServerSettings, config_text, find_program
+from ringbridge.adapters.nats.bus import BusSettings, NatsBus
+from ringbridge.adapters.nats.server import NatsServer, ServerSettings, config_text, find_program
 from ringbridge.bench.processes import Child, free_port, peak_of, ringbridge, wait_for_port
 from ringbridge.model.directory import Domain, User
 

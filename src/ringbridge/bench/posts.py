@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from ringbridge.adapters.nats_server import NatsServer, ServerSettings
-from ringbridge.adapters.sip_node import SipNode, SipNodeSettings
+from ringbridge.adapters.nats.server import NatsServer, ServerSettings
+from ringbridge.adapters.sip.node import SipNode, SipNodeSettings
 from ringbridge.bench.calls import call_maker
 from ringbridge.bench.http_load import HttpLoad, Outcome
 from ringbridge.bench.processes import free_port

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from ringbridge.adapters.nats_server import NatsServer, ServerSettings
+from ringbridge.adapters.nats.server import NatsServer, ServerSettings
 from ringbridge.bench.processes import Child, free_port, ringbridge, unpin, wait_for_port
 
 DOMAIN, USER = "bench", "1000"

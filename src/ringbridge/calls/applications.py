@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from ringbridge.calls.directory_ports import Directory
+from ringbridge.calls.directory.ports import Directory
 from ringbridge.calls.found import Found, Resolved, connection_target
 from ringbridge.model.dial_rules import Destination, connection_of, header_of
 from ringbridge.model.directory import Connection, Device, User

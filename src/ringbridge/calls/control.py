@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import TypeAlias
 
-from ringbridge.calls.audit import noted
 from ringbridge.calls.commands import (
     Command,
     EndCommand,
@@ -21,6 +20,7 @@ from ringbridge.calls.commands import (
     encode_command,
     order_of,
 )
+from ringbridge.calls.directory.audit import noted
 from ringbridge.calls.holding import UNDER_WAY, asking_leg, check_up, conflict
 from ringbridge.calls.ports import Bus, Clock, NodeAway
 from ringbridge.model.call import Call, Leg, fold

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ringbridge.calls.directory_ports import Directory
+from ringbridge.calls.directory.ports import Directory
 from ringbridge.model.dial_plan import Dialling, DialPlan, Tried, first_of
 from ringbridge.model.dial_rules import Match, rule_of
 

@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from ringbridge.calls.directory_ports import Directory
+from ringbridge.calls.directory.ports import Directory
 from ringbridge.calls.history import History
 from ringbridge.model.call import Call, Leg, Side
 from ringbridge.model.directory import (

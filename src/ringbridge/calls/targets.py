@@ -9,7 +9,7 @@ import msgspec
 
 from ringbridge.calls.applications import Applications
 from ringbridge.calls.dial_plans import Tries, try_rules
-from ringbridge.calls.directory_ports import Directory
+from ringbridge.calls.directory.ports import Directory
 from ringbridge.calls.found import Found, Resolved, device_target
 from ringbridge.model.dial_plan import Dialling
 from ringbridge.model.dial_rules import Match, translate

@@ -1,4 +1,4 @@
-"""Who asks, and what that token may see and do (contract §2). One place decides; `api.auth` and `calls.place` ask here.
+"""Who asks, and what that token may see and do (contract §2). One place; `api.access.auth` and `calls.place` ask it.
 
 A token's reach is the narrower of two things: what it was made for (everything, a reseller, a domain, a user) and what
 its scope allows. A domain's key with a scope below Office Manager therefore rules nothing but what it names. A login

@@ -257,7 +257,7 @@ class Subscription(
     holder_reseller: str = "*"
     holder_key_id: str = ""
     actors: tuple[Actor, ...] = ()
-    """Who has to stay good for it: the key or login that made it (`calls.standing`)."""
+    """Who has to stay good for it: the key or login that made it (`calls.access.standing`)."""
     ended: str = ""
     """Why it is over though it has not expired; nothing more is sent."""
     user_scope: str = "Basic User"

@@ -19,7 +19,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Refusal(Enum):
-    """The class of a refusal; `api.errors` turns it into the HTTP status."""
+    """The class of a refusal; `api.http.errors` turns it into the HTTP status."""
 
     INVALID = 400
     UNAUTHENTICATED = 401

@@ -171,7 +171,7 @@ def _form_fault(field: Field, text: str) -> tuple[str, str, str] | None:
 def read_value(field: Field, value: object) -> str:
     """Return `value` as a record keeps it; empty for what sets the field back to nothing.
 
-    JSON numbers arrive as `Number` (`api.requests`), and stand for text wherever their digits can.
+    JSON numbers arrive as `Number` (`api.http.requests`), and stand for text wherever their digits can.
 
     Raises:
         WrongValue: the field does not allow it.

@@ -1,4 +1,4 @@
-"""What applying a document changes, and who may: the pure half of `calls.provision`."""
+"""What applying a document changes, and who may: the pure half of `calls.directory.provision`."""
 
 from __future__ import annotations
 

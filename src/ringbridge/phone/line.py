@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TypeAlias
 
-from ringbridge.adapters.sip_node import SipNode, reachable_address
+from ringbridge.adapters.sip.node import SipNode, reachable_address
 from ringbridge.media import offer_answer
 from ringbridge.media.offer_answer import DEFAULT_CODECS, Local, NothingInCommon, Remote
 from ringbridge.media.sdp import PCMU, Codec, SdpError

@@ -7,7 +7,7 @@ import secrets
 import time
 from typing import assert_never
 
-from ringbridge.adapters.sip_node import SipNode, SipNodeSettings, resolve
+from ringbridge.adapters.sip.node import SipNode, SipNodeSettings, resolve
 from ringbridge.media import offer_answer
 from ringbridge.phone.line import Line, open_rtp, sound
 from ringbridge.phone.settings import Listener, PhoneEvent, PhoneEventKind, PhoneSettings

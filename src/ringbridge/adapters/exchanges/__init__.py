@@ -1,0 +1,1 @@
+"""The request history of this node, in a database of its own."""

@@ -1,0 +1,1 @@
+"""The in-memory twins of bus, store and call engine: what tests use, with the same semantics."""

@@ -1,0 +1,1 @@
+"""The bus on NATS JetStream, and the server of our own."""

@@ -1,0 +1,1 @@
+"""The bus copied into this node's store."""

@@ -1,0 +1,1 @@
+"""The call engine and the registrar on real sockets."""

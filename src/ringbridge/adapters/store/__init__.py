@@ -1,0 +1,1 @@
+"""This node's copy in a database: one thread writes it, others read it."""

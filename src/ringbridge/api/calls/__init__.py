@@ -1,0 +1,1 @@
+"""Calls over HTTP: make, list, read, control, explain (contract §3)."""

@@ -1,0 +1,1 @@
+"""Call history over HTTP (contract §6)."""

@@ -1,0 +1,1 @@
+"""Operations as data, and the OpenAPI document that is made from them."""

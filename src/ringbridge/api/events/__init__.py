@@ -1,0 +1,1 @@
+"""Events over HTTP: subscriptions, and live streams (contract §5)."""

@@ -1,0 +1,1 @@
+"""The request history over HTTP (ours)."""

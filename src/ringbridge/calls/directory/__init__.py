@@ -1,0 +1,1 @@
+"""Reading and writing records of the directory, with their audit trail."""

@@ -1,0 +1,1 @@
+"""Events for others: subscriptions, and live streams of this node."""
