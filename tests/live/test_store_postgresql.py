@@ -10,11 +10,13 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from msgspec.structs import replace
 from sqlalchemy import Connection, event, insert
 
 from ringbridge.adapters.store.batch import ReplicaStore, StoreBatch
 from ringbridge.adapters.store.cdr_lists import page_statement, shape_of, values_of
 from ringbridge.adapters.store.cdr_rows import cdr_row, party_rows
+from ringbridge.adapters.store.cdrs import read_page
 from ringbridge.adapters.store.engine import migrate, open_engine, upgrade
 from ringbridge.adapters.store.schema import cdr_parties, cdrs, metadata
 from ringbridge.adapters.store.store import SqlStore
@@ -130,6 +132,46 @@ def test_a_list_is_read_from_an_index_in_its_order(filled: Connection, query: Cd
     assert "Index Only Scan" in plan, plan
     assert {"cdr_parties": "cdr_parties_pkey"}.get(index, index) in plan, plan
     assert "Seq Scan" not in plan
+
+
+@pytest.mark.parametrize("filters", [{}, {"caller": "1001"}, {"caller": "1001", "site": "Site 9"}], ids=str)
+def test_a_list_of_many_domains_asks_the_server_a_few_times(filled: Connection, filters: dict[str, str]) -> None:
+    """And finds what asking each domain finds."""
+    asked: list[str] = []
+
+    def count(_: object, __: object, sql: str, *___: object) -> None:
+        asked.append(sql)
+
+    domains = ("demo", *(f"d{number}" for number in range(50)))
+    query = CdrQuery(domains=domains, **filters)  # type: ignore[arg-type] # fields by name
+    event.listen(filled, "before_cursor_execute", count)
+    try:
+        page = read_page(filled, query=query, limit=100)
+    finally:
+        event.remove(filled, "before_cursor_execute", count)
+    assert len(asked) <= 3
+    each = [
+        one for domain in domains for one in read_page(filled, query=replace(query, domains=(domain,)), limit=100).cdrs
+    ]
+    assert page.cdrs == sorted(each, key=lambda one: (one.started_at, one.id), reverse=True)[:100]
+
+
+@pytest.mark.parametrize("user", [None, "1001"], ids=["domain", "user"])
+def test_a_site_that_no_call_has_passes_over_none(filled: Connection, user: str | None) -> None:
+    query = CdrQuery(domains=("demo",), user=user, caller="1001", site="nowhere")
+    ran: list[str] = []
+
+    def explain(_: object, cursor: psycopg.Cursor, sql: str, parameters: dict[str, object], *__: object) -> None:
+        ran.extend(row[0] for row in cursor.connection.execute(f"EXPLAIN ANALYZE {sql}".encode(), parameters))
+
+    event.listen(filled, "before_cursor_execute", explain)
+    try:
+        assert read_page(filled, query=query, limit=100).cdrs == []
+    finally:
+        event.remove(filled, "before_cursor_execute", explain)
+    by_caller = [step for step in ran if "_by_caller" in step]
+    assert by_caller
+    assert all("never executed" in step or "rows=0 " in step for step in by_caller)
 
 
 async def test_a_server_that_went_away_is_found_again(store: ReplicaStore, server: str) -> None:

@@ -1,25 +1,41 @@
 """Reading CDRs: a page in two steps, first the keys from an index alone, then the rows of those keys.
 
-So what a page passes over costs an index entry and no row. Of several domains each is asked in turn, for what is newer
-than the page so far: most of them have nothing to add. `domain IN (…)` in the order of time would sort all that the
-domains have.
+So what a page passes over costs an index entry and no row. `domain IN (…)` in the order of time would sort all that the
+domains have. So of several domains SQLite is asked for each in turn, for what is newer than the page so far: most of
+them have nothing to add. PostgreSQL, where every question is a journey, is asked for some of each in one statement, and
+once more for those that may have more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import TypeAlias
 
 import msgspec
 import structlog
 from sqlalchemy import Connection, select, text
 
-from ringbridge.adapters.store.cdr_lists import page_statement, shape_of, totals_statement, values_after, values_of
+from ringbridge.adapters.store.cdr_lists import (
+    Shape,
+    page_statement,
+    pages_statement,
+    shape_of,
+    totals_statement,
+    values_after,
+    values_of,
+)
 from ringbridge.adapters.store.cdr_rows import cdr_of_body
 from ringbridge.adapters.store.schema import cdrs
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.cdr_query import CdrPage, CdrQuery, CdrTotals, Place
 
 log = structlog.get_logger(__name__)
+
+Key: TypeAlias = tuple[float, str]
+"""Start and id."""
 
 COUNTED_AT_ONCE = 500
 """Domains in one `IN`."""
@@ -77,21 +93,55 @@ def _parts(domains: Sequence[str] | None) -> Iterator[Sequence[str]]:
 
 def _keys(connection: Connection, query: CdrQuery, limit: int, skip: int, after: Place | None) -> list[Place]:
     domains = _domains(connection, query)
-    statement = page_statement(shape_of(query, domains=domains is not None, after=after is not None))
+    shape = shape_of(query, domains=domains is not None, after=after is not None)
     values = values_of(query) | values_after(after)
     if domains is None or len(domains) == 1:
         page = {"domain": domains[0] if domains else "", "limit": limit, "skip": skip}
-        return [Place(row[0], row[1]) for row in connection.execute(statement, values | page)]
-    wanted = skip + limit
-    found: list[tuple[float, str]] = []
-    since = query.since
+        return [Place(row[0], row[1]) for row in connection.execute(page_statement(shape), values | page)]
+    newest = _newest_at_once if connection.dialect.name == "postgresql" else _newest_in_turn
+    return [Place(*key) for key in newest(connection, shape, values, domains, skip + limit)[skip:]]
+
+
+def _newest_in_turn(
+    connection: Connection, shape: Shape, values: dict[str, object], domains: Sequence[str], wanted: int
+) -> list[Key]:
+    """Return the newest keys of several domains, `wanted` of them where there are as many."""
+    found: list[Key] = []
+    page = values | {"limit": wanted, "skip": 0}
     for domain in domains:
-        page = {"domain": domain, "limit": wanted, "skip": 0, "since": since}
-        rows = connection.execute(statement, values | page).all()
+        rows = connection.execute(page_statement(shape), page | {"domain": domain}).all()
         if rows:
             found = sorted([*found, *((row[0], row[1]) for row in rows)], reverse=True)[:wanted]
-            since = found[-1][0] if len(found) == wanted else since
-    return [Place(*key) for key in found[skip:]]
+            if len(found) == wanted:
+                page["since"] = found[-1][0]
+    return found
+
+
+def _newest_at_once(
+    connection: Connection, shape: Shape, values: dict[str, object], domains: Sequence[str], wanted: int
+) -> list[Key]:
+    """Return the same as `_newest_in_turn`, in two statements at the most."""
+    each = min(wanted, 2 * math.ceil(wanted / max(len(domains), 1)))
+    keys = _first_of_each(connection, shape, values | {"domains": domains, "limit": each})
+    found = _newest(keys, wanted)
+    if len(found) == wanted:
+        values = values | {"since": found[-1][0]}
+    # Who gave all that it was asked for may have more that is newer than the last of the page.
+    behind = [domain for domain, its in keys.items() if len(its) == each < wanted and min(its) >= found[-1]]
+    if behind:
+        keys |= _first_of_each(connection, shape, values | {"domains": behind, "limit": wanted})
+    return _newest(keys, wanted)
+
+
+def _first_of_each(connection: Connection, shape: Shape, values: dict[str, object]) -> dict[str, list[Key]]:
+    found: defaultdict[str, list[Key]] = defaultdict(list)
+    for domain, started_at, its_id in connection.execute(pages_statement(shape), values):
+        found[domain].append((started_at, its_id))
+    return found
+
+
+def _newest(keys: Mapping[str, list[Key]], wanted: int) -> list[Key]:
+    return sorted(chain.from_iterable(keys.values()), reverse=True)[:wanted]
 
 
 def _bodies(connection: Connection, ids: Sequence[str]) -> dict[str, Cdr]:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Float,
+    FromClause,
     Index,
     Integer,
     LargeBinary,
@@ -171,7 +172,7 @@ cdr_parties = Table(
 )
 
 
-def has_site(table: Table, leg: str) -> ColumnElement[bool]:
+def has_site(table: FromClause, leg: str) -> ColumnElement[bool]:
     """Return whether a leg has a site: most domains have none, and their calls are in no index of sites.
 
     Not `> ''`: SQLite would take that for a range, and other indexes for better.
