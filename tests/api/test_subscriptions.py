@@ -175,6 +175,49 @@ async def test_nobody_subscribes_beyond_its_token(world: World, client: httpx.As
         assert (await readonly.post(ALL, json=BODY)).status_code == 403
 
 
+async def test_refusals_name_every_field_what_was_found_and_what_is_allowed(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    """Also those that only a look into the directory shows."""
+    key = world.add_key("*", "*", "Reseller", reseller="acme")
+    async with world.client(key) as reseller, world.client(world.manager_key) as manager:
+        for who, more, status, expected in (
+            (
+                client,
+                {"user": "1002", "domain": "other", "user-scope": "Super User", "reseller": "acme"},
+                403,
+                {
+                    "user-scope": ("scope-too-wide", "Super User"),
+                    "domain": ("no-such-domain", "other"),
+                    "reseller": ("not-allowed", "acme"),
+                    "user": ("not-allowed", "1002"),
+                },
+            ),
+            (
+                reseller,
+                {"domain": "demo", "reseller": "else"},
+                404,
+                {"domain": ("no-such-domain", "demo"), "reseller": ("not-allowed", "else")},
+            ),
+            (
+                manager,
+                {"user": "4711", "model": "weather", "post-url": "x"},
+                400,
+                {
+                    "user": ("no-such-user", "4711"),
+                    "model": ("not-one-of", "weather"),
+                    "post-url": ("bad-url", "x"),
+                },
+            ),
+            (reseller, {"user": "1001"}, 400, {"user": ("needs-a-domain", "1001")}),
+        ):
+            answer = await who.post(ALL, json=BODY | more)
+            assert answer.status_code == status, answer.text
+            told = {one["field"]: (one["code"], one["found"]) for one in answer.json()["errors"]}
+            assert told == expected
+            assert all(one["allowed"] for one in answer.json()["errors"])
+
+
 async def test_an_update_changes_what_it_names(world: World, client: httpx.AsyncClient) -> None:
     made = await create(client)
     one = f"{ALL}/{made['id']}"

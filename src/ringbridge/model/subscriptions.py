@@ -11,7 +11,7 @@ import msgspec
 
 from ringbridge.model import names
 from ringbridge.model.access import ANY, SCOPES
-from ringbridge.model.errors import Fault, invalid
+from ringbridge.model.errors import Fault
 from ringbridge.model.times import epoch_s
 from ringbridge.model.wire import YES_NO, Check, control_fault, json_type, shown
 
@@ -133,10 +133,12 @@ UPDATE_FIELDS: Final = (
 
 
 class SubscriptionOrder(msgspec.Struct, frozen=True):
-    """A body that passed: texts by field name, without those that were absent, and which fields had no effect."""
+    """The texts of a body that passed, by field name, without those that were absent, and which had no effect."""
 
     texts: dict[str, str]
     ignored: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    """What is wrong with the other fields."""
 
     def get(self, name: str, default: str = "") -> str:
         return self.texts.get(name, default)
@@ -165,11 +167,7 @@ def _fault(field: Field, value: object) -> Fault | None:
 def read_subscription_order(
     body: Mapping[str, object], fields: tuple[Field, ...], *, required: tuple[str, ...] = (), now: float
 ) -> SubscriptionOrder:
-    """Return what a JSON `body` asks for; null and blank are the same as absent.
-
-    Raises:
-        CallError: the body has faults; all of them are named.
-    """
+    """Return what a JSON `body` asks for, and all that is wrong with it; null and blank are the same as absent."""
     faults: list[Fault] = []
     texts: dict[str, str] = {}
     for field in fields:
@@ -181,10 +179,9 @@ def read_subscription_order(
             faults.append(fault)
         else:
             texts[field.name] = str(value)
-    order = SubscriptionOrder(texts, tuple(name for name in body if name not in {one.name for one in fields}))
+    ignored = tuple(name for name in body if name not in {one.name for one in fields})
+    order = SubscriptionOrder(texts, ignored)
     if order.expires_at is not None and order.expires_at <= now:
         expires = _EXPIRES.name
         faults.append(Fault(expires, "in-the-past", "is in the past", found=texts[expires], allowed="a later time"))
-    if faults:
-        raise invalid(faults)
-    return order
+    return SubscriptionOrder(texts, ignored, tuple(faults))

@@ -19,7 +19,7 @@ from ringbridge.calls.events.subscriptions import no_such_subscription
 from ringbridge.model import names
 from ringbridge.model.deliveries import Progress
 from ringbridge.model.directory import Subscription
-from ringbridge.model.errors import CallError, Refusal
+from ringbridge.model.errors import CallError, Refusal, invalid
 from ringbridge.model.subscriptions import CREATE_FIELDS, UPDATE_FIELDS, SubscriptionOrder, read_subscription_order
 from ringbridge.model.wire import shown
 
@@ -115,11 +115,15 @@ class SubscriptionHandlers:
         return await self._subscriptions.one(name, request.principal, domain=request.domain)
 
     async def _order(self, request: Request, *, create: bool) -> SubscriptionOrder:
+        """Return the order of a body; of a new one its faults are told with those that only a look around shows."""
         body = await request.json_object(limit=self._parts.settings.body_limit)
         now = self._parts.clock.now()
         if create:
             return read_subscription_order(body, CREATE_FIELDS, required=("post-url",), now=now)
-        return read_subscription_order(body, UPDATE_FIELDS, now=now)
+        order = read_subscription_order(body, UPDATE_FIELDS, now=now)
+        if order.faults:
+            raise invalid(order.faults)
+        return order
 
     async def _applied(self, sequence: int) -> bool:
         """Return whether this node shows the write; a 202 waits for it too, so that what was made is there at once."""

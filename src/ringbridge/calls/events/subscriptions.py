@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from typing import TypeAlias
 
 import msgspec
 
@@ -37,6 +38,10 @@ class Stored(msgspec.Struct, frozen=True):
     sequence: int
 
 
+_Wrong: TypeAlias = list[tuple[Refusal, Fault]]
+"""What is wrong with an order, and what each alone would be refused as."""
+
+
 class _Holder(msgspec.Struct, frozen=True):
     """Whom a token is for."""
 
@@ -47,6 +52,29 @@ class _Holder(msgspec.Struct, frozen=True):
 
 def _not_allowed(message: str) -> CallError:
     return CallError(Refusal.FORBIDDEN, "not-allowed", message)
+
+
+def _not_yours(field: str, found: str, *, allowed: str) -> Fault:
+    message = f"this token may not act for another {field}"
+    return Fault(field, "not-allowed", message, found=shown(found), allowed=allowed)
+
+
+def _too_wide(asked: Scope, ceiling: Scope) -> Fault:
+    allowed = ", ".join(name for name, scope in SCOPES.items() if ceiling.reaches(scope))
+    return Fault("user-scope", "scope-too-wide", "is wider than your own", found=asked.wire, allowed=allowed)
+
+
+def _domains_of(holder: _Holder) -> str:
+    return f"{ANY} or one of reseller {holder.reseller}" if holder.domain == ANY else f"{holder.domain}, {ANY}"
+
+
+def _refused(wrong: _Wrong) -> CallError:
+    """Return one refusal of all that is wrong: of the kind of what is wrong for anybody, else of what is first."""
+    faults = [fault for _, fault in wrong]
+    refusals = [refusal for refusal, _ in wrong]
+    if Refusal.INVALID in refusals:
+        return invalid(faults)
+    return CallError(refusals[0], faults[0].code, invalid(faults).message, faults=faults)
 
 
 def _no_such_domain(domain: str) -> CallError:
@@ -89,15 +117,23 @@ class Subscriptions:
         """Make a subscription; `domain` is that of the path, empty where it has none.
 
         Raises:
-            CallError: 404 for a domain that is not the token's, 403 for a user who is not, 409 when there are too many.
+            CallError: every fault of the order is named. 400 if it is wrong whoever asks, else 403 for a scope, a user
+                or a reseller that is not the token's, or 404 for a domain; 409 when there are too many.
         """
         holder = _holder_of(principal)
         now = self._clock.now()
-        scope = self._scope(order, principal)
-        wanted = await self._wanted(order, holder, domain)
+        wrong = [(Refusal.INVALID, fault) for fault in order.faults]
+        scope = SCOPES[order.get("user-scope", principal.ceiling.wire)]
+        if not principal.ceiling.reaches(scope):
+            wrong.append((Refusal.FORBIDDEN, _too_wide(scope, principal.ceiling)))
+        wanted = await self._wanted(order, holder, domain, wrong)
+        if wrong:
+            raise _refused(wrong)
         held = [one for one in await self._all() if _is_held_by(one, holder) and not one.ended]
         if len(held) >= AT_MOST:
-            raise CallError(Refusal.CONFLICT, "too-many-subscriptions", f"there are {AT_MOST} subscriptions already")
+            message = f"there are {AT_MOST} subscriptions already"
+            fault = Fault("", "too-many-subscriptions", message, found=str(len(held)), allowed=f"at most {AT_MOST}")
+            raise CallError(Refusal.CONFLICT, fault.code, message, faults=[fault])
         subscription = Subscription(
             id=self._random_bytes(12).hex(),
             model=order.get("model", "call"),
@@ -124,45 +160,51 @@ class Subscriptions:
         calls = await self._bus.call_positions()
         return (await self._bus.presence_position(), *calls) if model == "presence" else calls
 
-    def _scope(self, order: SubscriptionOrder, principal: Principal) -> Scope:
-        asked = SCOPES[order.get("user-scope", principal.ceiling.wire)]
-        if not principal.ceiling.reaches(asked):
-            fault = Fault("user-scope", "scope-too-wide", "is wider than your own", found=asked.wire)
-            raise CallError(Refusal.FORBIDDEN, fault.code, f"user-scope: {fault.message}", faults=[fault])
-        return asked
-
-    async def _wanted(self, order: SubscriptionOrder, holder: _Holder, path_domain: str) -> _Holder:
-        """Return whose events the subscription is for, `*` resolved."""
+    async def _wanted(self, order: SubscriptionOrder, holder: _Holder, path_domain: str, wrong: _Wrong) -> _Holder:
+        """Return whose events the subscription is for, `*` resolved; what is wrong with it is added to `wrong`."""
         domain, user, reseller = (order.get(name, ANY) for name in ("domain", "user", "reseller"))
         if path_domain:
             if domain not in (ANY, path_domain):
                 message = "is not the domain of the path"
-                raise invalid([Fault("domain", "domain-mismatch", message, found=domain, allowed=path_domain)])
+                fault = Fault("domain", "domain-mismatch", message, found=shown(domain), allowed=path_domain)
+                wrong.append((Refusal.INVALID, fault))
             domain = path_domain
         if domain == ANY:
             domain = holder.domain
-        elif holder.domain not in (ANY, domain):
-            raise _no_such_domain(domain)
-        if holder.domain == ANY and domain != ANY:
-            record = await self._store.domain(domain)
-            if record is None or holder.reseller not in (ANY, record.reseller):
-                raise _no_such_domain(domain)
+        has_domain = domain == ANY or await self._reaches(holder, domain)
+        if not has_domain:
+            allowed = (
+                "a domain that is there" if holder == _Holder() else f"a domain of this token: {_domains_of(holder)}"
+            )
+            fault = Fault(
+                "domain", "no-such-domain", "is no domain of this token", found=shown(domain), allowed=allowed
+            )
+            wrong.append((Refusal.NOT_FOUND, fault))
         if reseller == ANY:
             reseller = holder.reseller
         elif holder.reseller != reseller and holder != _Holder():
-            raise _not_allowed(f"this token may not act for reseller {shown(reseller)}")
-        return _Holder(domain, await self._wanted_user(user, holder, domain), reseller)
-
-    async def _wanted_user(self, user: str, holder: _Holder, domain: str) -> str:
+            wrong.append((Refusal.FORBIDDEN, _not_yours("reseller", reseller, allowed=holder.reseller)))
         if user == ANY:
-            return holder.user
-        if holder.user not in (ANY, user):
-            raise _not_allowed(f"this token may not act for user {shown(user)}")
-        if domain == ANY:
-            raise invalid([Fault("user", "needs-a-domain", "needs a domain beside it", found=user)])
-        if await self._store.user(domain, user) is None:
-            raise CallError(Refusal.NOT_FOUND, "no-such-user", f"no user {shown(user)} in domain {domain}")
-        return user
+            user = holder.user
+        elif holder.user not in (ANY, user):
+            wrong.append((Refusal.FORBIDDEN, _not_yours("user", user, allowed=f"{holder.user}, {ANY}")))
+        elif domain == ANY:
+            message = "needs a domain beside it"
+            fault = Fault("user", "needs-a-domain", message, found=shown(user), allowed="a user beside its domain")
+            wrong.append((Refusal.INVALID, fault))
+        elif has_domain and await self._store.user(domain, user) is None:
+            message, allowed = f"is no user of domain {domain}", f"a user of domain {domain}, {ANY}"
+            wrong.append(
+                (Refusal.NOT_FOUND, Fault("user", "no-such-user", message, found=shown(user), allowed=allowed))
+            )
+        return _Holder(domain, user, reseller)
+
+    async def _reaches(self, holder: _Holder, domain: str) -> bool:
+        """Return whether there is a domain that `holder` rules over, or is in."""
+        if holder.domain != ANY:
+            return holder.domain == domain
+        record = await self._store.domain(domain)
+        return record is not None and holder.reseller in (ANY, record.reseller)
 
     async def visible(self, principal: Principal, *, domain: str = "") -> list[Subscription]:
         """Return the subscriptions that `principal` sees, oldest first; with `domain` only those for it.
