@@ -36,6 +36,9 @@ class CallsResult(msgspec.Struct, frozen=True, kw_only=True):
     completed: int
     failed: int
     seconds: float
+    """How long POSTs came."""
+    late_s: float
+    """How much later the last call was over than its POST and its talk time ask for: what had been put off."""
     cdrs: int
     engine: Usage
     api: Usage
@@ -44,8 +47,8 @@ class CallsResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rate(self) -> float:
-        """Calls a second that were set up and ended as they should."""
-        return self.completed / self.seconds
+        """Calls a second that were set up and ended as they should, what was put off included in the time."""
+        return self.completed / (self.seconds + self.late_s)
 
 
 def sipp(stand: Stand, name: str, port: int, *, hold_ms: int, media_port: int) -> Child:
@@ -67,7 +70,7 @@ def sipp(stand: Stand, name: str, port: int, *, hold_ms: int, media_port: int) -
         "1000000",
         "-trace_stat",
         "-fd",
-        "1",
+        "200ms",
     ]
     command += ["-stf", str(stand.folder / f"{name}.csv"), "-skip_rlimit", "-buff_size", "4194304"]
     return Child(command, log=stand.folder / f"{name}.log")
@@ -106,16 +109,18 @@ async def measure_calls(stand: Stand, *, rate: float, seconds: float, hold_ms: i
         make = call_maker(stand.key)
         cdrs_before = await _cdr_count(stand)
         before = {name: usage_of(pid) for name, pid in pids.items()}
+        in_time = time.monotonic() + seconds + hold_ms / 1000
         async with HttpLoad("127.0.0.1", stand.http_port) as load:
             posts = await load.run(make, rate=rate, seconds=seconds)
         total = int(rate * seconds)
         until = time.monotonic() + hold_ms / 1000 + SETTLE_S
         completed = failed = 0
         while time.monotonic() < until:
-            await asyncio.sleep(1.1)
+            await asyncio.sleep(0.2)
             completed, failed = sipp_counts(stand.folder / "termination.csv")
             if completed + failed >= total:
                 break
+        late_s = max(0.0, time.monotonic() - in_time)
         after = {name: usage_of(pid).since(before[name]) for name, pid in pids.items()}
         orig_completed, orig_failed = sipp_counts(stand.folder / "origination.csv")
         cdrs = await _cdr_count(stand) - cdrs_before
@@ -128,6 +133,7 @@ async def measure_calls(stand: Stand, *, rate: float, seconds: float, hold_ms: i
         completed=min(completed, orig_completed),
         failed=max(failed, orig_failed, total - min(completed, orig_completed)),
         seconds=seconds,
+        late_s=late_s,
         cdrs=cdrs,
         **after,
     )

@@ -92,7 +92,8 @@ async def _calls(folder: Path, rate: float, seconds: float, hold_s: float, say: 
         result = await measure_calls(where, rate=rate, seconds=seconds, hold_ms=int(1000 * hold_s))
     total = int(rate * seconds)
     say(f"calls    {result.completed} of {total} complete, {result.failed} failed, {result.cdrs} CDRs")
-    say(f"         {result.rate:.0f} a second for {seconds:g} s; the engine on one core")
+    say(f"         {result.rate:.0f} a second; the engine on one core")
+    say(f"         asked for {rate:g} a second for {seconds:g} s; the last call was over {result.late_s:.1f} s late")
     for name, usage in (("engine", result.engine), ("api", result.api), ("bus", result.bus), ("relay", result.relay)):
         say(f"         {name:6} {1000 * usage.cpu_s / total:5.2f} ms CPU a call")
     say(f"         POST p50 {result.posts.percentile_ms(50):.1f} ms, p99 {result.posts.percentile_ms(99):.1f} ms")
