@@ -15,7 +15,7 @@ import typer
 
 from ringbridge.cli.faults import Command
 
-COMMANDS = ("demo", "serve", "call", "top", "apply", "export", "phone", "bench", "version")
+COMMANDS = ("demo", "serve", "call", "top", "apply", "export", "phone", "config", "bench", "version")
 GROUPS = ("calls", "cdrs", "users", "devices", "keys")
 """In the order in which `--help` shows them."""
 

@@ -6,7 +6,7 @@ of the world, which a command that only asks the API would wait for.
 """
 
 from ringbridge.config.faults import ConfigError, Fault
-from ringbridge.config.loading import find_file, load
+from ringbridge.config.loading import find_file, load, load_with_sources
 from ringbridge.config.sections import (
     AccessConfig,
     BusConfig,
@@ -55,4 +55,5 @@ __all__ = [
     "StoreConfig",
     "find_file",
     "load",
+    "load_with_sources",
 ]

@@ -54,6 +54,16 @@ def load(
     Raises:
         ConfigError: with every fault found, not just the first.
     """
+    return load_with_sources(path, overrides, environ=environ)[0]
+
+
+def load_with_sources(
+    path: Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> tuple[Config, dict[str, str]]:
+    """Return what `load` returns, and for each dotted key that is given where: a file, a variable, the command line."""
     environ = os.environ if environ is None else environ
     faults: list[Fault] = []
     given: dict[str, _Given] = {}
@@ -65,7 +75,7 @@ def load(
     faults += _contradictions(config, given)
     if faults:
         raise ConfigError(faults)
-    return config
+    return config, {key: one.source for key, one in given.items()}
 
 
 def find_file(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Path | None:
@@ -144,7 +154,7 @@ def _convert(key: str, given: _Given, faults: list[Fault]) -> object:
     try:
         return msgspec.convert(value, _FIELDS[key].type, strict=given.typed, dec_hook=_decode_path)
     except msgspec.ValidationError:
-        found = "a secret that is not shown" if _is_secret(kind) else repr(given.value)
+        found = "a secret that is not shown" if is_secret(kind) else repr(given.value)
         faults.append(Fault(key, found, describe_allowed(kind), given.source))
         return _INVALID
 
@@ -167,12 +177,13 @@ def _decode_path(kind: type, value: object) -> Any:
     raise ValueError("not a path")
 
 
-def _is_secret(kind: msgspec.inspect.Type) -> bool:
+def is_secret(kind: msgspec.inspect.Type) -> bool:
+    """Whether a value of `kind` may hold a password, and so is never shown."""
     match kind:
         case msgspec.inspect.Metadata(type=inner, extra=extra):
-            return bool(extra and extra.get("secret")) or _is_secret(inner)
+            return bool(extra and extra.get("secret")) or is_secret(inner)
         case msgspec.inspect.UnionType(types=types):
-            return any(_is_secret(one) for one in types)
+            return any(is_secret(one) for one in types)
         case _:
             return False
 
