@@ -46,6 +46,7 @@ from ringbridge.calls.directory.provision import Provision
 from ringbridge.calls.directory.writes import DirectoryWrites
 from ringbridge.calls.events.live import LiveEvents
 from ringbridge.calls.events.subscriptions import Subscriptions
+from ringbridge.calls.figures import EngineFigures
 from ringbridge.calls.owner import Owner
 from ringbridge.calls.place import Placer
 from ringbridge.config import (
@@ -56,7 +57,16 @@ from ringbridge.config import (
     Role,
     SipConfig,
 )
-from ringbridge.main_http import accounts_of, api_settings, exchange_store, http_servers, place_settings
+from ringbridge.main_http import (
+    accounts_of,
+    api_settings,
+    engine_figures,
+    exchange_store,
+    health_server,
+    http_servers,
+    place_settings,
+    readiness_of,
+)
 from ringbridge.model.audit import Actor
 from ringbridge.model.directory import ApiKey
 from ringbridge.model.errors import BusUnavailable, StoreUnavailable
@@ -70,6 +80,8 @@ CATCH_UP_S = 300.0
 UNREAD_PAUSE_S = 0.25
 """How old the local copy of a node without API may be: nobody reads calls there, and a call whose start is one row
 costs it less than one whose start is three. What somebody waits for, as a registration, is still written at once."""
+RELAY_ASKED_S = 10.0
+"""How often an external relay is asked whether it is there; our own is watched as a process."""
 ADMIN_KEY_FILE = "admin.key"
 RINGBACK = "us"
 
@@ -111,6 +123,7 @@ class Node:
     id: NodeId
     http_url: str | None = None
     https_url: str | None = None
+    health_url: str | None = None
     sip_host: str | None = None
     sip_port: int | None = None
     admin_key_file: Path | None = None
@@ -179,7 +192,8 @@ class _Builder:
         self._stack = stack
         self._clock = SystemClock()
         self._child: RelayChild | None = None
-        self._relay_state = "none"
+        self._relay_client: Relay | None = None
+        self._figures: Callable[[], EngineFigures] | None = None
 
     async def build(self) -> None:
         config, stack = self._config, self._stack
@@ -202,6 +216,8 @@ class _Builder:
             raise NodeRefused(f"the local copy did not catch up with the bus within {CATCH_UP_S:g} s")
         if Role.ENGINE in config.node.roles:
             await self._engine(bus, store, replica)
+            if Role.API not in config.node.roles and config.health.port is not None:
+                await self._health(bus, replica)
         if Role.API in config.node.roles:
             await self._admin_key(bus, store, replica)
             await self._api(bus, store, replica)
@@ -229,7 +245,7 @@ class _Builder:
 
     async def _engine(self, bus: NatsBus, store: SqlStore, replica: Replica) -> None:
         config, node = self._config, self._node
-        relay = await self._relay()
+        relay = self._relay_client = await self._relay()
         front = SipFront()
         sip = SipNode(settings_of(config.sip), on_event=front.take)
         await sip.start()
@@ -244,6 +260,7 @@ class _Builder:
         owner = Owner(node=node.id, bus=bus, store=store, engine=engine, clock=self._clock)
         await owner.start()
         self._stack.push_async_callback(owner.stop)
+        self._figures = lambda: engine_figures(owner, sip.endpoint)
         node.sip_host, node.sip_port = sip.host, sip.port
 
     async def _relay(self) -> Relay:
@@ -251,14 +268,13 @@ class _Builder:
         if config.address is None:
             self._child = await _own_relay(self._config, self._stack)
             self._node.relay_pid = self._child.pid
-            self._relay_state = "up"
             return self._child.relay
         host = _media_host(config, self._config.sip)
         address = RelayAddress(config.address, host, prompts=config.prompts, instance="external")
         relay = await Relay.connect(address, deadline_s=config.command_deadline_s)
         self._stack.callback(relay.close_client)
         await relay.ping()
-        self._relay_state = "up"
+        await self._stack.enter_async_context(_task(relay.watch(RELAY_ASKED_S), "relay-watch"))
         return relay
 
     async def _admin_key(self, bus: NatsBus, store: SqlStore, replica: Replica) -> None:
@@ -314,6 +330,7 @@ class _Builder:
             live=live,
             clock=self._clock,
             readiness=lambda: self._readiness(bus, replica),
+            engine=self._figures,
             settings=api_settings(config),
         )
         for server in http_servers(config, create_app(parts)):
@@ -336,18 +353,16 @@ class _Builder:
         await self._stack.enter_async_context(_task(webhooks.run(), "webhooks"))
         return WebhookDesk(parts, webhooks.courier, couriers=lambda: webhooks.couriers)
 
+    async def _health(self, bus: NatsBus, replica: Replica) -> None:
+        """Say over HTTP how this node is, where no API does."""
+        server = health_server(self._config.health, lambda: self._readiness(bus, replica), self._figures)
+        await server.start()
+        self._stack.push_async_callback(server.stop)
+        self._node.health_url = server.url
+
     def _readiness(self, bus: NatsBus, replica: Replica) -> Readiness:
-        details = {f"bus-fault-{number}": fault for number, fault in enumerate(bus.faults, start=1)}
-        if replica.fault:
-            details["store-fault"] = replica.fault
-        return Readiness(
-            ready=bus.is_up and self._relay_state != "down" and not replica.fault,
-            node=self._node.id,
-            bus="up" if bus.is_up else "down",
-            durability=self._config.bus.durability.value,
-            relay=self._relay_state,
-            details=details,
-        )
+        durability = self._config.bus.durability
+        return readiness_of(self._node.id, bus, replica, relay=self._relay_client, durability=durability)
 
 
 async def _own_relay(config: Config, stack: AsyncExitStack) -> RelayChild:

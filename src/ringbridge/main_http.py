@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from ipaddress import ip_network
 
 from litestar.types import ASGIApp
 
+from ringbridge import __version__
 from ringbridge.adapters.exchanges.store import ExchangeSettings, ExchangeStore
+from ringbridge.adapters.nats.bus import NatsBus
+from ringbridge.adapters.relay.rtpproxy import Relay
+from ringbridge.adapters.replica.replica import Replica
 from ringbridge.adapters.self_signed import CertificateFiles, ensure_self_signed
 from ringbridge.api.access.rate_limits import RateLimits
 from ringbridge.api.events.slots import StreamSettings
+from ringbridge.api.http.health import health_app
 from ringbridge.api.http.server import ApiServer
-from ringbridge.api.parts import ApiSettings
+from ringbridge.api.parts import ApiSettings, Readiness
 from ringbridge.calls.access.accounts import Accounts, make_accounts
 from ringbridge.calls.access.logins import LoginSettings
 from ringbridge.calls.draft import PlaceSettings
+from ringbridge.calls.figures import EngineFigures
 from ringbridge.calls.limits import LimitBus
+from ringbridge.calls.owner import Owner
 from ringbridge.calls.ports import Clock, Store
-from ringbridge.config import AccessConfig, CallsConfig, Config, Https, Plain
+from ringbridge.config import AccessConfig, CallsConfig, Config, Durability, HealthConfig, Https, Plain
 from ringbridge.config.rates import load_rates
+from ringbridge.model.ids import NodeId
+from ringbridge.sip.endpoint import Endpoint
+from ringbridge.sip.endpoint_settings import EndpointCounters, EndpointSizes
 
 
 def accounts_of(
@@ -93,6 +104,47 @@ def api_settings(config: Config) -> ApiSettings:
             life_s=config.events.stream_s,
         ),
     )
+
+
+def readiness_of(
+    node: NodeId, bus: NatsBus, replica: Replica, *, relay: Relay | None, durability: Durability
+) -> Readiness:
+    """Return whether a node can take calls now; `relay` is None where there is no engine."""
+    details = {f"bus-fault-{number}": fault for number, fault in enumerate(bus.faults, start=1)}
+    if replica.fault:
+        details["store-fault"] = replica.fault
+    is_relay_up = relay is None or relay.is_up
+    return Readiness(
+        ready=bus.is_up and is_relay_up and not replica.fault,
+        node=node,
+        bus="up" if bus.is_up else "down",
+        durability=durability.value,
+        relay="none" if relay is None else "up" if is_relay_up else "down",
+        replica_lag=replica.lag,
+        details=details,
+    )
+
+
+def engine_figures(owner: Owner, endpoint: Endpoint) -> EngineFigures:
+    """Return how this node's engine is doing."""
+    return EngineFigures(
+        calls=owner.active,
+        ended=owner.ended,
+        sip_counts=_by_name(endpoint.counters),
+        sip_held=_by_name(endpoint.sizes()),
+    )
+
+
+def _by_name(counted: EndpointCounters | EndpointSizes) -> dict[str, int]:
+    return {name.replace("_", "-"): count for name, count in dataclasses.asdict(counted).items()}
+
+
+def health_server(
+    health: HealthConfig, readiness: Callable[[], Readiness], engine: Callable[[], EngineFigures] | None
+) -> ApiServer:
+    """Return the server of a node without API; it has not started."""
+    app = health_app(readiness, engine, version=__version__)
+    return ApiServer(app, host=health.host, port=health.port or 0)
 
 
 def http_servers(config: Config, app: ASGIApp) -> list[ApiServer]:

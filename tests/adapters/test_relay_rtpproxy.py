@@ -277,6 +277,25 @@ async def next_command(control: socket.socket) -> tuple[bytes, bytes, tuple[str,
     return cookie, command, sender
 
 
+async def test_a_silent_relay_is_down_until_it_answers(client: Relay, control: socket.socket) -> None:
+    seen = [client.is_up]
+    with pytest.raises(RelayUnavailable, match="no answer"):
+        await client.ping()
+    seen.append(client.is_up)
+    with pytest.raises(BlockingIOError):  # nothing is left of the command that was given up
+        while control.recv(2000):
+            pass
+    watching = asyncio.create_task(client.watch(0.02))
+    cookie, _, sender = await next_command(control)
+    control.sendto(cookie + b" 5 2 9\n", sender)
+    await next_command(control)  # it asks again once it has an answer
+    watching.cancel()
+    seen.append(client.is_up)
+    client.close_client()
+    seen.append(client.is_up)
+    assert seen == [True, False, True, False]
+
+
 async def test_a_lost_command_is_sent_again_with_the_same_cookie(client: Relay, control: socket.socket) -> None:
     opening = asyncio.ensure_future(client.open("c1"))
     first = await next_command(control)

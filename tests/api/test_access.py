@@ -69,3 +69,4 @@ async def test_open_operations_need_no_token(world: World) -> None:
         assert {"ready", "bus", "durability", "relay", "replica-lag"} <= set(ready)
         metrics = (await client.get("/metrics")).text
     assert 'ringbridge_http_requests_total{operation="check-alive",status="200"} 1.0' in metrics
+    assert "ringbridge_ready 1.0" in metrics

@@ -50,6 +50,7 @@ async def test_a_call_from_claim_to_cdr() -> None:
         cdr = await node.store.cdr(DOMAIN, call.session_id)
         assert cdr is not None
         assert cdr.disconnect_reason_text == "Term: Bye"
+        assert node.owner.ended == {"completed": 1}
 
 
 async def test_a_call_that_is_over_is_gone_at_once_and_not_with_the_garbage_collector() -> None:

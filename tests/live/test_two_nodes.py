@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ import pytest
 import pytest_asyncio
 
 from ringbridge.adapters.nats.subjects import Stream
+from ringbridge.bench.processes import free_port
 from tests.api.streams import Stream as Followed
 from tests.api.streams import follow
 from tests.live.cluster import Cluster, three_servers
@@ -60,6 +62,25 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
         there = await stack.enter_async_context(Api(other))
         yield Stage(cluster, here, there, phones, (one, other))
         assert [*one.faults(), *other.faults()] == []
+
+
+async def test_a_node_without_api_says_how_it_is(stage: Stage) -> None:
+    port = free_port()
+    settings = {"bus.url": ",".join(stage.cluster.urls), "log.level": "warning", "health.port": port}
+    engine = Node(arguments=("--role", "engine"), settings=settings)
+    engine.key = stage.nodes[0].key
+    try:
+        await engine.start()
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            ready = await client.get("/readyz")
+            assert (ready.status_code, ready.json()["relay"]) == (200, "up")
+            metrics = (await client.get("/metrics")).text
+        assert "ringbridge_calls 0.0" in metrics
+        assert 'ringbridge_sip_events_total{event="malformed"} 0.0' in metrics
+        await engine.child.stop(signal.SIGTERM)
+        assert engine.faults() == []
+    finally:
+        await engine.close()
 
 
 async def test_a_call_is_read_followed_and_ended_on_either_node(stage: Stage) -> None:

@@ -48,6 +48,7 @@ from ringbridge.api.http.delivery_metrics import DeliveryMetrics
 from ringbridge.api.http.edge import Edge
 from ringbridge.api.http.errors import HttpRefusal, error_answer
 from ringbridge.api.http.metrics import HttpMetrics
+from ringbridge.api.http.node_metrics import NodeMetrics
 from ringbridge.api.http.page_routes import page_route
 from ringbridge.api.http.pages import console_pages, reference_pages
 from ringbridge.api.http.passage import passage_of
@@ -210,7 +211,7 @@ def all_operations(parts: ApiParts, gate: Gate | None = None, streams: EventStre
         *oauth_clients.operations(oauth_clients.ClientHandlers(parts)),
         *passwords.operations(passwords.PasswordHandlers(parts)),
         *directory.operations(directory.DirectoryHandlers(parts)),
-        *health.operations(health.HealthHandlers(parts)),
+        *health.operations(health.HealthHandlers(parts.readiness, parts.registry, version=parts.settings.version)),
     ]
 
 
@@ -267,6 +268,7 @@ def create_app(parts: ApiParts) -> ASGIApp:
         debug=False,
     )
     parts.registry.register(DeliveryMetrics(parts.events, parts.clock))
+    parts.registry.register(NodeMetrics(parts.readiness, parts.engine))
     recorder = None
     if parts.exchanges is not None:
         recorder = ExchangeRecorder(parts.exchanges, parts.clock, parts.registry, telling_operations(document.value))

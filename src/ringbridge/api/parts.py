@@ -20,6 +20,7 @@ from ringbridge.calls.events.live import LiveEvents
 from ringbridge.calls.events.ports import EventDeliveries
 from ringbridge.calls.events.subscriptions import Subscriptions
 from ringbridge.calls.exchange_ports import Exchanges
+from ringbridge.calls.figures import EngineFigures
 from ringbridge.calls.place import Placer
 from ringbridge.calls.ports import Bus, Clock, Replica, Store
 from ringbridge.model.access import Network
@@ -62,7 +63,7 @@ class Readiness(msgspec.Struct, frozen=True, rename="kebab", kw_only=True):
     relay: str
     """`up`, `down`, or `none` on a node without engine."""
     replica_lag: int | None = None
-    """Bus messages that the local copy has not applied yet; null when it cannot tell."""
+    """Bus messages that have come and the local copy has not applied yet; null when it cannot tell."""
     details: dict[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -83,6 +84,8 @@ class ApiParts:
     accounts: Accounts
     clock: Clock
     readiness: Callable[[], Readiness]
+    engine: Callable[[], EngineFigures] | None = None
+    """The figures of this node's engine; None where it has none."""
     exchanges: Exchanges | None = None
     """The request history; None where none is kept."""
     settings: ApiSettings = field(default_factory=ApiSettings)

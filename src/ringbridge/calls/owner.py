@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Mapping
 from typing import assert_never
 
 import structlog
@@ -50,6 +52,7 @@ class Owner:
         self._names: dict[tuple[str, str], CallRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: list[asyncio.Task[None]] = []
+        self._ended: Counter[str] = Counter()
         self._stopping = False
         self._at_ease = asyncio.Event()
         self._at_ease.set()
@@ -59,6 +62,11 @@ class Owner:
     def active(self) -> int:
         """How many calls run here now."""
         return len(self._runs)
+
+    @property
+    def ended(self) -> Mapping[str, int]:
+        """How many calls have ended here since the start, by result."""
+        return self._ended
 
     async def start(self) -> None:
         """Take up own calls from before a restart, then begin to claim. The replica must have caught up before."""
@@ -116,7 +124,7 @@ class Owner:
 
     def _begin(self, call: Call, *, resumed: bool) -> CallRun:
         outbox = Outbox(self._bus, call.domain, call.call_id, after=call.sequence)
-        run = CallRun(call, self._parts, outbox=outbox, on_over=lambda: self._forget(call))
+        run = CallRun(call, self._parts, outbox=outbox, on_over=lambda ended: self._over(call, ended))
         self._runs[call.session_id] = run
         self._names[call.domain, call.call_id] = run
         run.put(Begin(resumed=resumed))
@@ -130,7 +138,9 @@ class Owner:
         if not task.cancelled() and (bug := task.exception()):
             log.error("call_left_by_a_bug", exc_info=bug)
 
-    def _forget(self, call: Call) -> None:
+    def _over(self, call: Call, ended: Call | None) -> None:
+        if ended is not None and ended.release is not None:
+            self._ended[ended.release.result] += 1
         self._runs.pop(call.session_id, None)
         self._names.pop((call.domain, call.call_id), None)
 

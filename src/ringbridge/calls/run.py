@@ -124,9 +124,9 @@ Doing: TypeAlias = Ask | LookUp | LetGo | Release | Ringback | Attach | Arrange 
 
 
 class CallRun:
-    """Runs one call until it is over; `on_over` is called once, whatever happened."""
+    """Runs one call until it is over; `on_over` is called once, with the call or, if another node has it, None."""
 
-    def __init__(self, call: Call, parts: CallParts, *, outbox: Outbox, on_over: Callable[[], None]) -> None:
+    def __init__(self, call: Call, parts: CallParts, *, outbox: Outbox, on_over: Callable[[Call | None], None]) -> None:
         self.call_id = call.call_id
         self.session_id = call.session_id
         self.domain = call.domain
@@ -375,7 +375,7 @@ class CallRun:
             errand.cancel()
         if not self.claimed.done():
             self.claimed.set_result(not self._outbox.deposed)
-        self._on_over()
+        self._on_over(None if self._outbox.deposed else self._controller.call)
         for item in self._inputs.take_all():
             if isinstance(item, EndRequest):
                 _answer(item.stored, stored=self._finished and not self._outbox.deposed)

@@ -59,6 +59,8 @@ def _say_ready(node: Node) -> None:
         terminal.line(f"  API   {node.http_url}")
     if node.https_url not in (None, node.http_url):
         terminal.line(f"        {node.https_url}")
+    if node.health_url is not None:
+        terminal.line(f"  well  {node.health_url}/healthz, /readyz and /metrics")
     if node.sip_port is not None:
         terminal.line(f"  SIP   {node.sip_host}:{node.sip_port}, UDP and TCP")
     if node.admin_key_file is not None:

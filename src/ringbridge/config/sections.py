@@ -117,6 +117,15 @@ class HttpConfig(Section, frozen=True):
     because whoever is believed can say that it is anybody."""
 
 
+class HealthConfig(Section, frozen=True):
+    """Where a node without API says how it is: `/healthz`, `/readyz` and `/metrics`. One with API says so there."""
+
+    host: Host = "127.0.0.1"
+    """Address to listen on; loopback, because reaching further is a decision."""
+    port: Port | None = None
+    """TCP port; None: nothing is served, because two nodes may share a machine. 0 takes any."""
+
+
 class RateLimitsConfig(Section, frozen=True):
     """How often the API may be asked, as `5000/second` (or `minute`, `hour`; as many at once), or `off`.
 
@@ -326,6 +335,7 @@ class Config(Section, frozen=True):
 
     node: NodeConfig = NodeConfig()
     http: HttpConfig = HttpConfig()
+    health: HealthConfig = HealthConfig()
     rate_limits: RateLimitsConfig = RateLimitsConfig()
     access: AccessConfig = AccessConfig()
     sip: SipConfig = SipConfig()

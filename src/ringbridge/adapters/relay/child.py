@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +21,6 @@ from msgspec import Struct
 
 from ringbridge.adapters.relay.process import ADDRESS_FILE, EXIT_ALREADY_RUNNING, LOCK_FILE, LOG_FILE, Running
 from ringbridge.adapters.relay.rtpproxy import Relay, RelayUnavailable
-from ringbridge.media.relay_commands import RelayRefused
 
 _POLL_S: Final = 0.02
 _START_DEADLINE_S: Final = 15.0
@@ -126,10 +124,7 @@ class RelayChild:
 
     async def _hold(self) -> None:
         """Show the relay that an engine is there: for want of calls it would think itself left behind, and end."""
-        while True:
-            await asyncio.sleep(self._settings.linger_s / _SIGNS_OF_LIFE)
-            with suppress(RelayUnavailable, RelayRefused):  # that it died, if it did, is noticed by `_died`
-                await self.relay.ping()
+        await self.relay.watch(self._settings.linger_s / _SIGNS_OF_LIFE)  # that it died is noticed by `_died`
 
     # --- watching ----------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ import asyncio
 import secrets
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import inf
 from typing import Final, Generic, Protocol, Self, TypeVar
 
@@ -124,6 +125,7 @@ class Relay:
         self._prefix = b""
         self._restarts = 0
         self._sessions_created = 0
+        self._is_silent = False
 
     @classmethod
     async def connect(cls, address: RelayAddress, *, deadline_s: float = 1.0) -> Self:
@@ -175,6 +177,11 @@ class Relay:
     @property
     def address(self) -> RelayAddress:
         return self._address
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the relay answered last, or has not been asked; a command that is given up tells that it is not."""
+        return self._socket is not None and not self._is_silent
 
     @property
     def instance(self) -> str:
@@ -238,6 +245,13 @@ class Relay:
         self._sessions_created = counters.sessions_created
         return RelayInfo(self.instance, counters.sessions)
 
+    async def watch(self, every_s: float) -> None:
+        """Ask the relay for ever whether it is there: `is_up` says so then, though nobody calls."""
+        while True:
+            await asyncio.sleep(every_s)
+            with suppress(RelayUnavailable, RelayRefused):
+                await self.ping()
+
     # --- transport ---------------------------------------------------------------------------------------------------
 
     def _of(
@@ -288,6 +302,7 @@ class Relay:
                 return
             cookie, _, reply = datagram.partition(b" ")
             if pending := self._take(cookie):
+                self._is_silent = False
                 pending.settle(reply)
 
     def _take(self, cookie: bytes) -> _Waiting | None:
@@ -303,6 +318,7 @@ class Relay:
         for cookie, pending in list(self._pending.items()):
             if now >= pending.gives_up_at:
                 self._take(cookie)
+                self._is_silent = True
                 pending.fail(RelayUnavailable(f"no answer from the relay at {self._address.control}"))
             elif now >= pending.retries_at:
                 pending.retries_at = now + RETRY_AFTER_S

@@ -145,6 +145,11 @@ class Replica:
         return self._fault
 
     @property
+    def lag(self) -> int:
+        """How many bus messages have come and are not applied yet."""
+        return sum(cursor.backlog for cursor in self._cursors.values())
+
+    @property
     def is_started(self) -> bool:
         """Whether it knows where the store stands; before that nobody can wait for anything."""
         return bool(self._cursors)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from http import HTTPStatus
+
 import msgspec
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from ringbridge.api.document.operations import Access, Operation, Reply
 from ringbridge.api.http.answers import Answer, json_answer
+from ringbridge.api.http.node_metrics import NodeMetrics
 from ringbridge.api.http.requests import Request
-from ringbridge.api.parts import ApiParts, Readiness
+from ringbridge.api.parts import Readiness
+from ringbridge.calls.figures import EngineFigures
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -26,25 +33,27 @@ class Alive(msgspec.Struct, frozen=True):
 class HealthHandlers:
     """Handlers without a token."""
 
-    def __init__(self, parts: ApiParts) -> None:
-        self._parts = parts
+    def __init__(self, readiness: Callable[[], Readiness], registry: CollectorRegistry, *, version: str) -> None:
+        self._readiness = readiness
+        self._registry = registry
+        self._version = version
 
-    async def version(self, _: Request) -> Answer:
+    async def version(self, _: Request | None = None) -> Answer:
         """Say which version this is."""
-        return json_answer(Version(self._parts.settings.version))
+        return json_answer(Version(self._version))
 
-    async def alive(self, _: Request) -> Answer:
+    async def alive(self, _: Request | None = None) -> Answer:
         """Say that the process answers."""
         return json_answer(Alive())
 
-    async def ready(self, _: Request) -> Answer:
+    async def ready(self, _: Request | None = None) -> Answer:
         """Say whether calls can be taken: 200 or 503, with the same body."""
-        readiness = self._parts.readiness()
+        readiness = self._readiness()
         return json_answer(readiness, status=200 if readiness.ready else 503)
 
-    async def metrics(self, _: Request) -> Answer:
+    async def metrics(self, _: Request | None = None) -> Answer:
         """Return all metrics in Prometheus' text format."""
-        return Answer(200, generate_latest(self._parts.registry), content_type=CONTENT_TYPE_LATEST.encode())
+        return Answer(200, generate_latest(self._registry), content_type=CONTENT_TYPE_LATEST.encode())
 
 
 def operations(handlers: HealthHandlers) -> list[Operation]:
@@ -94,3 +103,30 @@ def operations(handlers: HealthHandlers) -> list[Operation]:
             replies=(Reply(200, "Prometheus text.", {"type": "string"}, content_type=CONTENT_TYPE_LATEST),),
         ),
     ]
+
+
+def health_app(
+    readiness: Callable[[], Readiness], engine: Callable[[], EngineFigures] | None, *, version: str
+) -> ASGIApp:
+    """Return the application of a node without API: `/healthz`, `/readyz` and `/metrics` as the API has them."""
+    registry = CollectorRegistry()
+    registry.register(NodeMetrics(readiness, engine))
+    handlers = HealthHandlers(readiness, registry, version=version)
+    served = {"/healthz": handlers.alive, "/readyz": handlers.ready, "/metrics": handlers.metrics}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            return
+        handle = served.get(scope["path"])
+        if handle is None:
+            refusal = Answer(HTTPStatus.NOT_FOUND, b"", content_type=b"text/plain")
+            await refusal(scope, receive, send)
+        elif scope["method"] not in {"GET", "HEAD"}:
+            refusal = Answer(
+                HTTPStatus.METHOD_NOT_ALLOWED, b"", content_type=b"text/plain", headers=[(b"allow", b"GET, HEAD")]
+            )
+            await refusal(scope, receive, send)
+        else:
+            await (await handle())(scope, receive, send)
+
+    return app
