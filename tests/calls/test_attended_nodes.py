@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import pytest
@@ -18,6 +19,7 @@ from ringbridge.model import release
 from ringbridge.model.call import Call, CallState
 from ringbridge.model.cdr import Cdr
 from ringbridge.model.errors import CallError
+from ringbridge.model.events import TransferPlan
 from ringbridge.model.ids import CallId, NodeId
 from tests.calls.nodes import EngineNode, MortalBus, dialled, ends, new_phones, on_bus, settled, until
 from tests.calls.samples import DOMAIN, requested
@@ -30,6 +32,10 @@ N1, N2 = NodeId("n1"), NodeId("n2")
 def _quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handing_over, "FIRST_LOOK_S", 0.01)
     monkeypatch.setattr(handing_over, "LOOK_AGAIN_S", 0.01)
+
+
+def unlimited(_: Call, __: TransferPlan) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
 
 
 @dataclass
@@ -65,7 +71,7 @@ class Stage:
 
     async def join(self, *, by: NodeId = N1) -> None:
         first, second = self.call(FIRST), self.call(SECOND)
-        await self.nodes[by].control.join(first, FIRST, user="1001", second=second, by="test")
+        await self.nodes[by].control.join(first, FIRST, user="1001", second=second, held=unlimited, by="test")
 
     def phone(self, user: str) -> Phone:
         """Return the last dialog at a user's phone."""
@@ -230,7 +236,9 @@ async def test_a_second_call_in_no_state_for_it_is_refused_by_name(stage: Stage)
     await stage.nodes[N1].place(requested("third", termination=("1004",)))
     await until(lambda: stage.call("third").state is CallState.TERM_RINGING)
     with pytest.raises(CallError) as refused:
-        await stage.nodes[N1].control.join(stage.call(FIRST), FIRST, user="1001", second=stage.call("third"), by="test")
+        await stage.nodes[N1].control.join(
+            stage.call(FIRST), FIRST, user="1001", second=stage.call("third"), held=unlimited, by="test"
+        )
     assert refused.value.code == "destination-call-not-connected"
     assert stage.call(FIRST).order is None
     third = stage.call("third")
@@ -243,8 +251,8 @@ async def test_two_transfers_that_want_each_other_s_party_do_not_wait_for_ever(s
     first, second = stage.call(FIRST), stage.call(SECOND)
     one, other = stage.nodes[N1].control, stage.nodes[N2].control
     results = await asyncio.gather(
-        one.join(first, FIRST, user="1001", second=second, by="test"),
-        other.join(second, SECOND, user="1001", second=first, by="test"),
+        one.join(first, FIRST, user="1001", second=second, held=unlimited, by="test"),
+        other.join(second, SECOND, user="1001", second=first, held=unlimited, by="test"),
         return_exceptions=True,
     )
     assert all(result is None or isinstance(result, CallError) for result in results)

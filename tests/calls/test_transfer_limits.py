@@ -14,13 +14,16 @@ from ringbridge.model.directory import Connection, Domain, User
 from ringbridge.model.errors import CallError, Refusal
 from ringbridge.model.events import (
     CallEnded,
+    CallerId,
     CallEvent,
+    Consultation,
     LegAnswered,
     LegInvited,
     LegReleased,
     OrderDone,
     Target,
     TransferOrdered,
+    TransferPlan,
 )
 from ringbridge.model.ids import LegId
 from tests.calls.nodes import on_bus
@@ -188,6 +191,81 @@ async def test_a_call_leaves_the_domain_once_however_often_it_is_transferred() -
     await transferred(tenant, call, ELSEWHERE)
     with pytest.raises(CallError, match="to numbers outside"):
         await tenant.place(call_id="more", call_term_user=ELSEWHERE)
+
+
+# --- attended ---------------------------------------------------------------------------------------------------------
+
+LIMITS = pytest.mark.parametrize("limits", [{"legs": 1}, {"limits_max_active_calls_offnet": 1}], ids=["legs", "offnet"])
+
+
+def joining(second: Call) -> TransferPlan:
+    """Return the plan by which the second party of another call takes the asker's place."""
+    far = second.legs[-1]
+    consultation = Consultation(second.call_id, second.session_id, far.sip_call_id)
+    return TransferPlan((far.target,), CallerId("1002"), dialled=far.target.label, consultation=consultation)
+
+
+async def two_calls(tenant: Tenant) -> tuple[Call, Call]:
+    """Return a call inside, and the one outside that was made to ask its party."""
+    await tenant.place(call_id="a")
+    await tenant.place(call_id="b", call_term_user=OUTSIDE)
+    return joined(tenant, "a"), joined(tenant, "b")
+
+
+@LIMITS
+async def test_a_leg_that_a_call_takes_over_counts_until_that_call_is_over(limits: dict[str, int]) -> None:
+    """Though the call that it was made by is over, on every node, and however full it is."""
+    tenant = tenant_with(None, **limits)
+    first, second = await two_calls(tenant)
+    plan = joining(second)
+    async with tenant.placer.held_for_join(first, "1001", plan):
+        pass
+    first = told(tenant, first, TransferOrdered(O1, plan, "key", START))
+    await no_more(tenant)
+    left = LegReleased(O1, release.TRANSFERRED, START)
+    first = told(tenant, first, *_up(LegId("o2"), plan.targets, transfer=1), left, OrderDone(START))
+    second = told(tenant, second, CallEnded(release.TRANSFERRED, "termination", START))
+    for node in (tenant, tenant_with(tenant.hub, **limits)):
+        node.store.put_call(first)
+        node.store.put_call(second)
+        node.move(2 * GRACE_S)
+        await no_more(node)
+    told(tenant, first, CallEnded(release.HUNG_UP, "termination", START))
+    await tenant.place(call_id="more", call_term_user=ELSEWHERE)
+
+
+@LIMITS
+async def test_a_join_that_is_refused_gives_its_place_back(limits: dict[str, int]) -> None:
+    tenant = tenant_with(None, **limits)
+    first, second = await two_calls(tenant)
+    with pytest.raises(CallError, match="another order"):
+        async with tenant.placer.held_for_join(first, "1001", joining(second)):
+            raise CallError(Refusal.CONFLICT, "order-under-way", "another order is under way")
+    await no_more(tenant)
+    told(tenant, second, CallEnded(release.HUNG_UP, "termination", START))
+    await tenant.place(call_id="more", call_term_user=ELSEWHERE)
+
+
+async def test_a_join_is_no_call_of_this_minute() -> None:
+    tenant = tenant_with(legs=4)
+    tenant.store.put(User(DOMAIN, "1001", limits_max_calls_per_minute=3))
+    first, second = await two_calls(tenant)
+    async with tenant.placer.held_for_join(first, "1001", joining(second)):
+        pass
+    await tenant.place(call_id="c")
+
+
+async def test_of_two_transfers_at_once_the_one_that_is_refused_leaves_the_other_its_place() -> None:
+    tenant = tenant_with(limits_max_active_calls_offnet=1)
+    await tenant.place(call_id="a")
+    call = joined(tenant, "a")
+    first = tenant.placer.planned_transfer(call, "1001", OUTSIDE, call.legs[-1])
+    await first.__aenter__()
+    async with tenant.placer.planned_transfer(call, "1001", ELSEWHERE, call.legs[-1]) as plan:
+        told(tenant, call, TransferOrdered(O1, plan, "key", START))
+    refusal = CallError(Refusal.CONFLICT, "order-under-way", "another order is under way")
+    assert not await first.__aexit__(CallError, refusal, None)
+    await no_more(tenant)
 
 
 async def test_a_transfer_to_help_is_never_refused() -> None:

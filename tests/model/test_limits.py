@@ -59,7 +59,7 @@ def test_only_what_is_limited_is_kept() -> None:
     assert Held().with_slot(claim(active=1), slot()) == Held((slot(),))
     assert Held().with_slot(claim(per_minute=1), slot()) == Held((), ((1_000_000, 1),))
     both = Held().with_slot(claim(active=1, per_minute=1), slot())
-    assert both.holds(C1)
+    assert both.has_place(claim(active=1), slot())
     assert both.without(slot()) == Held((), ((1_000_000, 1),))
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(both), type=Held) == both
 

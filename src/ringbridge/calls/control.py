@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import TypeAlias
 
@@ -49,6 +49,8 @@ TransferPlanner: TypeAlias = Callable[[Call, Leg], AbstractAsyncContextManager[T
 
 The transfer is ordered inside.
 """
+JoinHolder: TypeAlias = Callable[[Call, TransferPlan], AbstractAsyncContextManager[None]]
+"""Takes the places of the party that a call, given as it is now, takes over. The transfer is ordered inside."""
 
 
 class Control:
@@ -134,7 +136,7 @@ class Control:
         async with plan(now, other) as planned:
             await self._order(now, TransferWish(asker.leg_id, planned, by))
 
-    async def join(self, call: Call, name: str, *, user: str, second: Call, by: str) -> None:
+    async def join(self, call: Call, name: str, *, user: str, second: Call, held: JoinHolder, by: str) -> None:
         """Attended transfer: join the other party of `call` with the other party of `second`, the user's both.
 
         Returns once the order is stored; what comes of it shows in both calls.
@@ -142,9 +144,9 @@ class Control:
         Raises:
             CallError: the state of either does not allow it, or its owner cannot be reached; nothing was done.
         """
-        await self._once_free(call, lambda now: self._join(now, name, user=user, second=second, by=by))
+        await self._once_free(call, lambda now: self._join(now, name, user=user, second=second, held=held, by=by))
 
-    async def _join(self, call: Call, name: str, *, user: str, second: Call, by: str) -> None:
+    async def _join(self, call: Call, name: str, *, user: str, second: Call, held: JoinHolder, by: str) -> None:
         there = await self._up_to_date(second)
         if there.is_over:
             raise conflict("destination-ended", "the call of call-destination-session-id is over")
@@ -153,7 +155,14 @@ class Control:
         except CallError as refused:
             message = f"the call of call-destination-session-id: {refused.message}"
             raise CallError(refused.refusal, f"destination-{refused.code}", message) from refused
-        await self._transfer(call, name, user=user, plan=lambda _, __: nullcontext(_joining(there, far)), by=by)
+        planned = _joining(there, far)
+
+        @asynccontextmanager
+        async def plan(now: Call, _: Leg) -> AsyncIterator[TransferPlan]:
+            async with held(now, planned):
+                yield planned
+
+        await self._transfer(call, name, user=user, plan=plan, by=by)
 
     async def _once_free(self, call: Call, give: Callable[[Call], Awaitable[None]]) -> None:
         """Give an order; where an earlier one is being carried out, try for a while.

@@ -22,7 +22,7 @@ from ringbridge.model.dial_times import zone_of
 from ringbridge.model.directory import Connection, Domain, User
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
 from ringbridge.model.events import CallerId, CallPlan, CallRequest, Person, TransferPlan
-from ringbridge.model.limits import Claim, claims_of, claims_of_transfer
+from ringbridge.model.limits import Claim, claims_of, claims_of_join, claims_of_transfer
 from ringbridge.model.numbers import plain_number, same_number
 from ringbridge.model.rates import Rates
 
@@ -192,6 +192,16 @@ class Drafts:
             person=_person(term.user),
         )
         return TransferDraft(plan, _claims(domain, user, (TERMINATION, term), is_transfer=True))
+
+    async def claims_of_join(self, call: Call, user: str, plan: TransferPlan) -> tuple[Claim, ...]:
+        """Return the limits that the target of an attended transfer counts against, whose leg is up; none inside."""
+        (target,) = plan.targets
+        domain = await self._store.domain(call.domain)
+        asker = await self._store.user(call.domain, user)
+        connection = await self._store.connection(call.domain, target.connection) if target.connection else None
+        if domain is None or asker is None or connection is None or is_emergency(plan.dialled, domain):
+            return ()
+        return claims_of_join(domain, connection, user=asker)
 
     # --- caller IDs ---------------------------------------------------------------------------------------------------
 

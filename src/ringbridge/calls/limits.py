@@ -6,7 +6,8 @@ is kept for `GRACE_S`, while its call may be on its way, and then settled by the
 costs nothing; one with a limit costs a write to the bus for each call, as what was last written is remembered.
 
 Of a connection legs have slots: what a call has beyond its legs that are not over is free. A transfer takes the slot of
-its target before it is ordered; until the copy shows the order, that too is kept for `GRACE_S`.
+its target before it is ordered; until the copy shows the order, that too is kept for `GRACE_S`. An attended one takes
+it for the call that goes on, beside the one that the other call has until it is over.
 """
 
 from __future__ import annotations
@@ -160,14 +161,13 @@ class Limits:
         """Take one subject's slots, and say so in `taken`; return the limit that is reached, and when to try again."""
         for _ in range(ATTEMPTS):
             known = await self._last(claim.subject)
-            now = self._clock.now()
-            if claim.once_a_call and known.held.holds(slot.call_id):
+            now, held = self._clock.now(), known.held
+            if held.has_place(claim, slot):
                 return None  # also the same request, twice at once: only one of them will be stored
-            held = known.held
             if fault_of(claim, held, now) or held.active >= 2 * self._alive.get(claim.subject, 0) + ROOM:
                 held = await self._without_dead(domain, claim.subject, held)
                 self._alive[claim.subject] = held.active
-            fault = fault_of(claim, held, now)
+            fault = None if held.has_room(claim, slot) else fault_of(claim, held, now)
             if fault is not None and not known.is_fresh:
                 self._known.pop(claim.subject, None)
                 continue

@@ -97,6 +97,13 @@ class Placer:
         async with self._limits.taken_for_transfer(draft.claims, call):
             yield draft.plan
 
+    @asynccontextmanager
+    async def held_for_join(self, call: Call, user: str, plan: TransferPlan) -> AsyncIterator[None]:
+        """Take the places of the party that `call` takes over by an attended transfer, which is ordered inside."""
+        claims = await self._drafts.claims_of_join(call, user, plan)
+        async with self._limits.taken_for_transfer(claims, call):
+            yield
+
     def _reasons_of(self, known: Call, request: CallRequest) -> list[Fault]:
         """Return what a call of the same id has against another one."""
         try:

@@ -22,6 +22,9 @@ MINUTE_S: Final = 60
 NO_LIMIT: Final = (None, 0)
 """Values of a limit that set none."""
 
+TARGET: Final = "call-term-user"
+"""The field that names whom a call or transfer is to."""
+
 USER, DOMAIN, OFFNET, CONNECTION = "user", "domain", "offnet", "connection"
 """What a subject's key begins with. Of a connection legs have slots, of the others calls."""
 
@@ -42,6 +45,8 @@ class Claim(msgspec.Struct, frozen=True):
     """The request's field that a refusal names."""
     once_a_call: bool = True
     """A call that has a slot of it already needs no other."""
+    is_up: bool = False
+    """What it is for is up already, in another call: it has its place there, and needs no room for this one."""
 
 
 class Slot(msgspec.Struct, frozen=True, array_like=True):
@@ -69,8 +74,19 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
         """Return how many calls began in the minute before `now`."""
         return sum(count for second, count in self.seconds if second > now - MINUTE_S)
 
-    def holds(self, call_id: CallId) -> bool:
-        return any(slot.call_id == call_id for slot in self.slots)
+    def has_place(self, claim: Claim, slot: Slot) -> bool:
+        """Return whether the call of `slot` has a place already, and needs no other.
+
+        One that was taken for another transfer, ordered at the same time, is none: that may be refused, and give it
+        back. So each of the two takes one.
+        """
+        return claim.once_a_call and any(
+            one.call_id == slot.call_id and (not slot.transfer or one.transfer < slot.transfer) for one in self.slots
+        )
+
+    def has_room(self, claim: Claim, slot: Slot) -> bool:
+        """Return whether there is room for `slot` whatever else there is: what it is for counts already."""
+        return claim.is_up or (claim.once_a_call and any(one.call_id == slot.call_id for one in self.slots))
 
     def without(self, slot: Slot) -> Held:
         """Return this without one slot, as it was taken; others of the same call are of other requests."""
@@ -98,6 +114,8 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
 
     def with_slot(self, claim: Claim, slot: Slot) -> Held:
         """Return this with one call more, or one more of its legs."""
+        if claim.is_up:
+            return msgspec.structs.replace(self, slots=(*self.slots, slot))
         slots, seconds, now = self.slots, dict(self.seconds), slot.at
         if claim.active is not None:
             slots = (*slots, slot)
@@ -162,7 +180,7 @@ def claims_of(
     ]
     if is_offnet:
         named, active = f"domain {domain.domain}, to numbers outside,", _limit(domain.limits_max_active_calls_offnet)
-        found.append(Claim((OFFNET, domain.domain), named, active=active, field="call-term-user"))
+        found.append(Claim((OFFNET, domain.domain), named, active=active, field=TARGET))
     for place, (field, connection) in enumerate(connections):
         name = connection.connection_orig_match_pattern
         if name in [one.connection_orig_match_pattern for _, one in connections[:place]]:
@@ -196,6 +214,18 @@ def claims_of_transfer(
         for claim in claims_of(domain, user, connections, is_offnet=is_offnet)
     ]
     return tuple(one for one in claims if one.active is not None or one.per_minute is not None)
+
+
+def claims_of_join(domain: Domain, connection: Connection, *, user: User) -> tuple[Claim, ...]:
+    """Return what a call needs for a leg through `connection` that it takes over from another call.
+
+    The leg is up and has its place: the other call's until that is over, and this one's from then on. So both have one
+    while both go on; nobody new is called, and no limit is in the way.
+    """
+    claims = claims_of_transfer(domain, user, ((TARGET, connection),), is_offnet=True)
+    return tuple(
+        msgspec.structs.replace(claim, per_minute=None, is_up=True) for claim in claims if claim.active is not None
+    )
 
 
 def slots_needed(call: Call, subject: SubjectKey) -> int:

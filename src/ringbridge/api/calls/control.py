@@ -109,7 +109,11 @@ class ControlHandlers:
                 await self._control.hold(call, name, user=request.user, on=body.action == "hold", by=by)
             case "transfer" if body.second_call:
                 second = await self._second_call(request, call, body.second_call)
-                await self._control.join(call, name, user=request.user, second=second, by=by)
+
+                def held(now: Call, plan: TransferPlan) -> AbstractAsyncContextManager[None]:
+                    return self._parts.placer.held_for_join(now, request.user, plan)
+
+                await self._control.join(call, name, user=request.user, second=second, held=held, by=by)
             case "transfer":
 
                 def plan(now: Call, remaining: Leg) -> AbstractAsyncContextManager[TransferPlan]:
