@@ -11,8 +11,9 @@ import pytest
 from ringbridge.adapters.memory.bus import MemoryHub
 from ringbridge.adapters.nats.subjects import Stream
 from ringbridge.adapters.presence import feed as presence_feed
-from ringbridge.adapters.webhooks import source as webhook_source
+from ringbridge.adapters.presence import watch
 from ringbridge.adapters.webhooks import webhooks
+from ringbridge.calls.events.ports import PresenceMessage
 from ringbridge.model.deliveries import Attempt
 from ringbridge.model.directory import Device, Domain, Location, Subscription
 from ringbridge.model.ids import DomainName
@@ -27,7 +28,7 @@ CALLED = ["alerting", "inuse", "inactive"]
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook_source.PresenceSource, "poll_s", 0.02)
+    monkeypatch.setattr(watch, "POLL_S", 0.02)
     monkeypatch.setattr(webhooks, "TICK_S", 0.1)
 
 
@@ -284,6 +285,31 @@ async def test_a_subscription_to_calls_becomes_one_to_presence_and_back() -> Non
         await receiver.wait(is_back)
         await node.calls.whole("c3")
         await receiver.wait(lambda: {event["object"] for event in receiver.events("c3")} == {"call"})
+
+
+async def test_however_many_wait_for_presence_the_bus_is_asked_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And all of them are told."""
+    async with receiving() as receiver, delivering() as node:
+        asked: list[str | None] = []
+        read = node.bus.presence.next
+
+        async def counted(after: int, domain: str | None, user: str | None = None) -> PresenceMessage | None:
+            asked.append(domain)
+            return await read(after, domain, user)
+
+        monkeypatch.setattr(node.bus.presence, "next", counted)
+        for number in range(20):
+            await subscribe(node, receiver.url, f"s{number}")
+        await until(lambda: len(node.webhooks.held) == 20)
+        await begun(node)
+        await until(lambda: asked[-3:] == [None] * 3)  # those of one domain have looked, and found nothing
+        asked.clear()
+        await until(lambda: len(asked) >= 10)
+        assert set(asked) == {None}
+        await node.calls.whole("c1")
+        told = 20 * (len(CALLER) + len(CALLED))
+        await receiver.wait(lambda: len({event["id"] for got in receiver.got for event in got.events}) * 20 == told)
+        await receiver.wait(lambda: sum(len(got.events) for got in receiver.got) >= told)
 
 
 async def test_of_other_domains_nothing_is_derived() -> None:

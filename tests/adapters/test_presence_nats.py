@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ringbridge.adapters.nats.bus import NatsBus
-from ringbridge.adapters.webhooks import source as webhook_source
+from ringbridge.adapters.presence import watch
 from ringbridge.model.errors import Conflict
 from ringbridge.model.presence import Presence, UserPresence
 from tests.adapters.receiver import receiving
@@ -18,7 +18,7 @@ __all__ = ["buses"]
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook_source.PresenceSource, "poll_s", 0.05)
+    monkeypatch.setattr(watch, "POLL_S", 0.05)
 
 
 async def test_what_was_stored_is_read_back_in_order_and_two_writers_do_not_meet(

@@ -14,8 +14,8 @@ from ringbridge.model.deliveries import CallName, Item
 from ringbridge.model.directory import Subscription
 from ringbridge.model.presence import presence_object
 
-PRESENCE_POLL_S: Final = 0.5
-"""How late what another node derives can be: nobody is told of it."""
+PRESENCE_POLL_S: Final = 60.0
+"""For what was not there yet on the server that was asked, when `presence.watch` told of it from another."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -24,7 +24,7 @@ class Source(Protocol):
     """Reads for one subscription. `position % streams` is the stream that a position lies in."""
 
     poll_s: float | None
-    """After how many seconds to look by oneself; None: `Courier.news` says when."""
+    """After how many seconds to look by oneself, besides when `Courier.news` says; None: never."""
 
     async def next(self, subscription: Subscription, after: int) -> tuple[int, Item | None] | None:
         """Return the position of the message behind `after`, and what is sent of it, where it is anything."""

@@ -22,11 +22,13 @@ import structlog
 from ringbridge.adapters.presence.feed import FeedParts
 from ringbridge.adapters.presence.feeds import Following as FollowingPresence
 from ringbridge.adapters.presence.feeds import PresenceFeeds
+from ringbridge.adapters.presence.watch import PresenceWatch
 from ringbridge.adapters.store.batch import RecordChange
 from ringbridge.adapters.webhooks.courier import Courier
 from ringbridge.adapters.webhooks.parts import CourierParts, decode_progress, state_key
 from ringbridge.adapters.webhooks.sharing import chosen_node
 from ringbridge.calls.access.standing import Standing, Void, actors_behind
+from ringbridge.calls.events.ports import PresenceMessage
 from ringbridge.calls.ports import Bus, Store
 from ringbridge.model.access import ANY
 from ringbridge.model.actors import Actor
@@ -83,6 +85,8 @@ class Webhooks:
         self._presence = PresenceFeeds(
             FeedParts(bus=parts.bus, store=store, clock=parts.clock, node=parts.node), replica
         )
+        self._watch = PresenceWatch(parts.bus.presence, on_begin=self._on_presence_before, on_message=self._on_presence)
+        self._watching: asyncio.Task[None] | None = None
         self._held: dict[str, _Held] = {}
         self._ended: dict[str, int] = {}
         self._by_domain: dict[str, tuple[Courier, ...]] = {}
@@ -143,6 +147,32 @@ class Webhooks:
         for courier in self._everywhere:
             courier.news(call.sequence)
 
+    def _on_presence_before(self, position: int) -> None:
+        for courier in self._of_presence():
+            courier.news(position)
+
+    def _on_presence(self, message: PresenceMessage) -> None:
+        one = message.presence
+        for courier in self._of_presence():
+            about = courier.subscription
+            if about.domain in (ANY, one.domain) and about.user in (ANY, one.user):
+                courier.news(message.position)
+
+    def _of_presence(self) -> list[Courier]:
+        return [held.courier for held in self._held.values() if _is_presence(held.courier.subscription)]
+
+    def _watch_presence(self) -> None:
+        """Look at presence while anybody is told of it."""
+        is_wanted = bool(self._of_presence())
+        if self._watching is not None and self._watching.done():
+            log.error("presence_watch_left_by_a_bug", exc_info=self._watching.exception())
+            self._watching = None
+        if is_wanted and self._watching is None:
+            self._watching = asyncio.create_task(self._watch.run(), name="presence-watch")
+        elif not is_wanted and self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+
     def _index(self) -> None:
         """Note who is told of which calls."""
         by_domain: dict[str, tuple[Courier, ...]] = {}
@@ -161,6 +191,7 @@ class Webhooks:
         elif not self._held and self._unfollow is not None:
             self._unfollow()
             self._unfollow = None
+        self._watch_presence()
 
     # --- who delivers ---
 
@@ -303,6 +334,7 @@ class Webhooks:
             self._unfollow()
             self._unfollow = None
         held, self._held = list(self._held.values()), {}
+        self._watch_presence()
         try:
             async with asyncio.timeout(STOP_S):
                 await self._presence.stop()

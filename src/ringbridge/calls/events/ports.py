@@ -65,6 +65,10 @@ class PresenceMessage(msgspec.Struct, frozen=True):
 class PresenceBus(Protocol):
     """The stream of presence. Raises `BusUnavailable` everywhere."""
 
+    async def position(self) -> int:
+        """Return the position of the last message, 0 where there is none."""
+        ...
+
     async def next(self, after: int, domain: str | None, user: str | None = None) -> PresenceMessage | None:
         """Return the first message behind the position `after`, of one domain or of all, of one user or of all."""
         ...
