@@ -20,6 +20,7 @@ from pathlib import Path
 import structlog
 
 from ringbridge import interpreter
+from ringbridge.adapters.connections.keeper import ConnectionKeeper
 from ringbridge.adapters.data_folder import FolderTaken, locked, node_id, write_secret
 from ringbridge.adapters.nats.bus import BusSettings, NatsBus
 from ringbridge.adapters.nats.server import NatsServer, ServerFailed, ServerSettings
@@ -254,7 +255,9 @@ class _Builder:
         registrar = SipRegistrar(
             config=config.sip, node=sip, bus=bus, directory=store, replica=replica, clock=self._clock, node_id=node.id
         )
-        front.open(node=sip, engine=engine, registrar=registrar)
+        keeper = ConnectionKeeper(node=sip, node_id=node.id, bus=bus, store=store, replica=replica, clock=self._clock)
+        front.open(node=sip, engine=engine, registrar=registrar, keeper=keeper)
+        await self._stack.enter_async_context(_task(keeper.run(), "connections"))
         if self._child is not None:
             self._child.on_restart(lambda restarted: engine.media_lost(restarted.lost_instance))
         owner = Owner(node=node.id, bus=bus, store=store, engine=engine, clock=self._clock)

@@ -8,15 +8,21 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
+
 from ringbridge.adapters.memory.store import MemoryStore
 from ringbridge.adapters.sip.engine import SipEngine
 from ringbridge.adapters.sip.leg import SipLeg
+from ringbridge.adapters.sip.leg_events import CONNECTION_DOWN
 from ringbridge.adapters.sip.node import SipNode, SipNodeSettings
 from ringbridge.adapters.sip.sound import RINGBACK_AFTER_S
-from ringbridge.calls.ports import Answered, LegOrder, LegSignal, Ringing
+from ringbridge.calls.found import connection_target
+from ringbridge.calls.ports import Answered, LegOrder, LegSignal, Refused, Ringing
 from ringbridge.media import offer_answer, sdp
 from ringbridge.media.offer_answer import DEFAULT_CODECS
 from ringbridge.model.call import Side
+from ringbridge.model.connection_states import ConnectionState, Health
+from ringbridge.model.directory import Connection
 from ringbridge.model.events import CallerId, Target
 from ringbridge.model.ids import LegId, SessionId
 from ringbridge.phone.audio import hears, tone_frames
@@ -183,3 +189,23 @@ def first_leg_of(phone: Phone) -> tuple[str, int]:
     description = sdp.parse(phone.invites[0].sdp)
     audio = description.media[0]
     return description.address_of(audio) or "", audio.port
+
+
+async def test_a_leg_through_a_connection_that_is_down_is_refused_and_nothing_is_sent(data_dir: Path) -> None:
+    phone = Phone(await RtpParty.open(ssrc=1))
+    async with stage(data_dir, [phone]) as (engine, told):
+        at = f"{phone.node.host}:{phone.node.port}"
+        trunk = Connection(DOMAIN, "trunk", connection_address=at, connection_health_check_enabled="yes")
+        down = ConnectionState(domain=DOMAIN, connection="trunk", address=f"UDP {at}", health=Health.DOWN)
+        store = engine._directory
+        assert isinstance(store, MemoryStore)
+        store.put(trunk, down)
+        order = phone.order("t1")
+        await dial(engine, msgspec.structs.replace(order, target=connection_target(trunk, "4570", "")))
+        await until(lambda: bool(told))
+        assert told == [Refused(LegId("t1"), CONNECTION_DOWN)]
+        await asyncio.sleep(0.05)
+        assert not phone.invites
+        store.put(msgspec.structs.replace(down, health=Health.UP))
+        await dial(engine, msgspec.structs.replace(order, leg_id="t2", target=connection_target(trunk, "4570", "")))
+        await phone.answer()

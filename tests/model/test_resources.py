@@ -45,7 +45,14 @@ OURS = {
         "limits-max-spend-per-month",
     },
     "user": {"user-login-password", "verified-caller-ids", "limits-max-calls-per-minute", "limits-max-spend-per-month"},
-    "connection": {"limits-max-calls-per-minute"},
+    "connection": {
+        "limits-max-calls-per-minute",
+        "connection-health-check-enabled",
+        "connection-health-check-interval-seconds",
+        "connection-health-state",
+        "connection-health-reason",
+        "connection-health-datetime",
+    },
     "phonenumber": {"user"},
 }
 """What we add to the contract's resources."""

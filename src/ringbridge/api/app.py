@@ -211,8 +211,13 @@ def all_operations(parts: ApiParts, gate: Gate | None = None, streams: EventStre
         *oauth_clients.operations(oauth_clients.ClientHandlers(parts)),
         *passwords.operations(passwords.PasswordHandlers(parts)),
         *directory.operations(directory.DirectoryHandlers(parts)),
-        *health.operations(health.HealthHandlers(parts.readiness, parts.registry, version=parts.settings.version)),
+        *health.operations(_health(parts)),
     ]
+
+
+def _health(parts: ApiParts) -> health.HealthHandlers:
+    version = parts.settings.version
+    return health.HealthHandlers(parts.readiness, parts.registry, version=version, directory=parts.store)
 
 
 class _Document:

@@ -31,6 +31,7 @@ ORIGINATION: Final = "call-orig-user"
 TERMINATION: Final = "call-term-user"
 REFUSALS: Final = (
     (Refusal.NOT_FOUND, frozenset({"available-number"})),
+    (Refusal.UNAVAILABLE, frozenset({"connection-down"})),
     (
         Refusal.FORBIDDEN,
         frozenset(

@@ -7,6 +7,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from ringbridge.calls.directory.ports import Directory
+from ringbridge.model.connection_states import CONNECTION_STATE, ConnectionState, Health
 from ringbridge.model.dial_rules import Destination, Shown
 from ringbridge.model.directory import Connection, Device, Location, User
 from ringbridge.model.errors import Fault
@@ -80,6 +82,33 @@ def host_and_port(uri: str) -> tuple[str, str]:
     rest = re.sub("^<?sips?:", "", uri, flags=re.IGNORECASE)
     found = HOST_PORT.match(rest.rpartition("@")[2])
     return ("", "") if found is None else (found[1].strip("[]").lower(), found[2] or "")
+
+
+def is_watched(connection: Connection) -> bool:
+    """Whether a connection is asked if it lives."""
+    return connection.connection_health_check_enabled == "yes" and bool(connection.connection_address)
+
+
+def state_address(connection: Connection) -> str:
+    """Return what `ConnectionState.address` must be for that state to be this connection's."""
+    target = connection_target(connection, "", "")
+    return f"{target.transport} {target.host}:{target.port}"
+
+
+async def state_of(directory: Directory, connection: Connection) -> ConnectionState | None:
+    """Return how a connection is as far as is known at its present address."""
+    found = await directory.record(CONNECTION_STATE, connection.key)
+    if isinstance(found, ConnectionState) and found.address == state_address(connection):
+        return found
+    return None
+
+
+async def why_down(directory: Directory, connection: Connection | None) -> str | None:
+    """Return why nothing can go out by a connection now; None where nothing is against it, or nobody watches it."""
+    if connection is None or not is_watched(connection):
+        return None
+    state = await state_of(directory, connection)
+    return None if state is None or state.health is not Health.DOWN else state.health_reason
 
 
 def connection_target(

@@ -12,9 +12,9 @@ import msgspec
 
 Action: TypeAlias = Literal["create", "update", "delete"]
 
-NOT_RECORDED: Final = frozenset({"audit", "keyuse", "loginsession", "signingkey"})
-"""Kinds that the program writes for itself: that a key was used, that somebody is logged in, what tokens are signed
-with. The trail itself is not in the trail."""
+NOT_RECORDED: Final = frozenset({"audit", "connectionstate", "keyuse", "loginsession", "signingkey"})
+"""Kinds that the program writes for itself: how a connection is, that a key was used, that somebody is logged in, what
+tokens are signed with. The trail itself is not in the trail."""
 CALL: Final = "call"
 """The kind of what is no record: an order to a call, which its own events tell in full."""
 FILTERS: Final = ("by-key-id", "by-domain", "by-user", "user", "object")

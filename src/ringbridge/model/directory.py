@@ -16,6 +16,7 @@ import msgspec
 from ringbridge.model.accounts import ACCOUNT_KINDS, Account
 from ringbridge.model.actors import Actor
 from ringbridge.model.audit import AuditEntry
+from ringbridge.model.connection_states import CONNECTION_STATE, ConnectionState
 
 YesNo: TypeAlias = Literal["yes", "no"]
 Key: TypeAlias = tuple[str, ...]
@@ -187,6 +188,8 @@ class Connection(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True
     connection_sip_authenticate_as_client_enabled: YesNo = "yes"
     connection_custom_p_asserted_id_format: str = ""
     connection_term_enabled: YesNo = "yes"
+    connection_health_check_enabled: YesNo = "no"
+    connection_health_check_interval_seconds: int = 30
     limits_max_active_calls_total: int | None = None
     limits_max_active_calls_term: int | None = None
     limits_max_calls_per_minute: int | None = None
@@ -290,6 +293,7 @@ Record: TypeAlias = (
     | AnswerRule
     | AuditEntry
     | Account
+    | ConnectionState
 )
 """Everything that the directory bucket holds."""
 
@@ -305,6 +309,7 @@ KINDS: dict[str, type[Record]] = {
     "subscription": Subscription,
     "audit": AuditEntry,
     **ACCOUNT_KINDS,
+    CONNECTION_STATE: ConnectionState,
 }
 
 

@@ -15,11 +15,12 @@ import structlog
 from ringbridge.adapters.relay.rtpproxy import Relay
 from ringbridge.adapters.sip.invite import credentials_of, invite_order, reason_header
 from ringbridge.adapters.sip.leg import LegDialog, SipCall, SipLeg, decode_dialog
-from ringbridge.adapters.sip.leg_events import LegEvents
+from ringbridge.adapters.sip.leg_events import CONNECTION_DOWN, LegEvents
 from ringbridge.adapters.sip.media import RelaySessions
 from ringbridge.adapters.sip.node import SipNode, new_token
 from ringbridge.adapters.sip.sound import UNKNOWN, Sound
 from ringbridge.calls.directory.ports import Directory
+from ringbridge.calls.found import why_down
 from ringbridge.calls.ports import LegOrder, MediaLost, PreparedLeg, Refused, SignalHandler
 from ringbridge.media.offer_answer import DEFAULT_CODECS, offer, offer_again
 from ringbridge.media.relay_commands import RelaySession
@@ -94,6 +95,7 @@ class SipEngine:
             codecs=other.remote.codecs if other and other.remote else DEFAULT_CODECS,
         )
         connection = await self._connection(order.domain, order.target.connection)
+        is_down = await why_down(self._directory, connection) is not None
         try:
             session = self._node.endpoint.prepare_invite(invite_order(order, sdp=local.sdp(), connection=connection))
         except (UnsafeHeader, ValueError) as unsafe:
@@ -107,6 +109,7 @@ class SipEngine:
             order.target.connection,
             transfer=order.transfer,
             learns=order.target.nat,
+            is_down=is_down,
         )
         self._adopt(leg)
         return leg
@@ -166,6 +169,12 @@ class SipEngine:
     def invite(self, session_id: SessionId, leg_id: LegId) -> None:
         leg = self._find(session_id, leg_id)
         if leg is None:
+            return
+        if leg.is_down:
+            # Nothing leaves: SIP forgets the session, and what it says to that is told as this cause.
+            leg.released = CONNECTION_DOWN
+            self._node.endpoint.hang_up(leg.session, self._node.now())
+            self._node.wake()
             return
         leg.sent = True
         if not leg.going_over:

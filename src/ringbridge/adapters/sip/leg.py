@@ -57,6 +57,8 @@ class SipLeg:
     """Our new offer, while it is out or waits to be made again."""
     tries: int = 0
     """How often that has been made."""
+    is_down: bool = False
+    """Its connection does not answer: it is not to be dialled."""
     sent: bool = False
     answered: bool = False
     released: ReleaseCause | None = None

@@ -46,6 +46,8 @@ log = structlog.get_logger()
 
 NO_COMMON_CODEC = ReleaseCause(Result.FAILED, "no-common-codec", 488)
 DIALOG_DIED = ReleaseCause(Result.FAILED, "dialog-died")
+CONNECTION_DOWN = ReleaseCause(Result.UNREACHABLE, "connection-down")
+"""Its connection does not answer, by the node that keeps watch of it: nothing was sent."""
 TRANSPORT_FAILED = ReleaseCause(Result.UNREACHABLE, "transport-failed")
 
 

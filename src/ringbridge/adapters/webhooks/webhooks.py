@@ -1,11 +1,11 @@
 """Which node delivers which subscription (contract §5).
 
-Every node that delivers beats on the bus. All see the same nodes alive and so choose the same one for a subscription:
-its `preferred-server` while that is up, else by a hash of both names, so that work is spread and little moves when a
-node comes or goes. The chosen node takes the subscription once its holder has let go of it or is dead; taking is a
-compare-and-set on the stored progress (`webhooks.courier`), so that two who think that they are the one cannot both be.
+Every node that delivers beats on the bus (`node_beats`). All see the same nodes alive and so choose the same one for a
+subscription: its `preferred-server` while that is up, else by a hash of both names, so that work is spread and little
+moves when a node comes or goes. The chosen node takes the subscription once its holder has let go of it or is dead;
+taking is a compare-and-set on the stored progress (`webhooks.courier`), so that two who think that they are the one
+cannot both be.
 
-Clocks are not compared: a node is dead when its beat has not changed for a while by the watch of whoever looks.
 Where no subscription is, nothing is written and no call is looked at; for a domain without one, a call costs a look
 into a dictionary.
 """
@@ -19,6 +19,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from ringbridge.adapters.node_beats import NodeBeats
 from ringbridge.adapters.presence.feed import FeedParts
 from ringbridge.adapters.presence.feeds import Following as FollowingPresence
 from ringbridge.adapters.presence.feeds import PresenceFeeds
@@ -45,7 +46,6 @@ TICK_S = 2.0
 WAKING = frozenset({"subscription", "apikey", "revocation"})
 """Kinds of records whose change is looked at at once; the next tick sees the others."""
 DEAD_AFTER_S = 8.0
-BEAT_TTL_S = 60
 STOP_S = 1.0
 """What releasing may take when the node stops; the rest is taken over as if the node had died."""
 
@@ -91,7 +91,7 @@ class Webhooks:
         self._ended: dict[str, int] = {}
         self._by_domain: dict[str, tuple[Courier, ...]] = {}
         self._everywhere: tuple[Courier, ...] = ()
-        self._beats: dict[str, tuple[int, float]] = {}
+        self._beats = NodeBeats(parts.bus, "node", parts.node, dead_after_s=DEAD_AFTER_S)
         self._wake = asyncio.Event()
         self._unfollow: Callable[[], None] | None = None
 
@@ -209,7 +209,7 @@ class Webhooks:
         if not stored:
             await self._presence.share_out([], frozenset())
         else:
-            nodes = await self._alive()
+            nodes = await self._beats.alive()
             await self._share_out(wanted, nodes)
             await self._presence.share_out([one for one in wanted.values() if _is_presence(one)], nodes)
             for one in over:
@@ -315,20 +315,6 @@ class Webhooks:
         found = (positions for positions in (progress.positions, subscription.since) if len(positions) == len(streams))
         return next(found, streams)
 
-    async def _alive(self) -> frozenset[str]:
-        """Beat, and return the nodes whose beats go on, this one among them."""
-        await self._parts.bus.put_kept(("node", self._parts.node), b"{}", ttl_s=BEAT_TTL_S)
-        now = asyncio.get_running_loop().time()
-        found = await self._parts.bus.list_kept(("node",))
-        self._beats = {
-            name: before
-            if (before := self._beats.get(name)) is not None and before[0] == kept.revision
-            else (kept.revision, now)
-            for name, kept in found.items()
-        }
-        alive = {name for name, (_, changed_at) in self._beats.items() if now - changed_at < DEAD_AFTER_S}
-        return frozenset(alive | {self._parts.node})
-
     async def _let_go(self) -> None:
         if self._unfollow is not None:
             self._unfollow()
@@ -341,7 +327,7 @@ class Webhooks:
                 if not held:
                     return
                 await asyncio.gather(*(one.stop() for one in held), return_exceptions=True)
-                await self._parts.bus.delete_kept(("node", self._parts.node))
+                await self._beats.stop()
         except (TimeoutError, BusUnavailable):
             log.info("webhooks_not_released")
 

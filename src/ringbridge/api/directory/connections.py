@@ -13,9 +13,13 @@ from ringbridge.api.document.operations import Access, Operation
 from ringbridge.api.http.requests import Request
 from ringbridge.api.parts import ApiParts
 from ringbridge.calls.directory.ports import RecordQuery
+from ringbridge.calls.found import is_watched, state_of
+from ringbridge.model.connection_states import Health
 from ringbridge.model.directory import Connection, Domain, Key, Record
 from ringbridge.model.resources import CONNECTION, DOMAIN, change, make
+from ringbridge.model.times import instant_text
 
+_HEALTH = "connection-health-"
 CONNECTIONS = DOMAINS + "/{domain}/connections"
 SERVED = Served(
     noun="connection",
@@ -79,7 +83,17 @@ class ConnectionRules:
         return change(CONNECTION, record, values)
 
     async def live(self, records: Sequence[Record]) -> list[dict[str, object]]:
-        return [{} for _ in records]
+        return [await self._health(one) if isinstance(one, Connection) and is_watched(one) else {} for one in records]
+
+    async def _health(self, connection: Connection) -> dict[str, object]:
+        state = await state_of(self._parts.store, connection)
+        if state is None:
+            return {_HEALTH + "state": Health.UNKNOWN.value}
+        return {
+            _HEALTH + "state": state.health.value,
+            _HEALTH + "reason": state.health_reason,
+            _HEALTH + "datetime": instant_text(state.health_at),
+        }
 
 
 def operations(parts: ApiParts) -> list[Operation]:

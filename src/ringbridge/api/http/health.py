@@ -12,9 +12,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from ringbridge.api.document.operations import Access, Operation, Reply
 from ringbridge.api.http.answers import Answer, json_answer
+from ringbridge.api.http.connection_metrics import connection_metrics
 from ringbridge.api.http.node_metrics import NodeMetrics
 from ringbridge.api.http.requests import Request
 from ringbridge.api.parts import Readiness
+from ringbridge.calls.directory.ports import Directory
 from ringbridge.calls.figures import EngineFigures
 
 
@@ -33,10 +35,19 @@ class Alive(msgspec.Struct, frozen=True):
 class HealthHandlers:
     """Handlers without a token."""
 
-    def __init__(self, readiness: Callable[[], Readiness], registry: CollectorRegistry, *, version: str) -> None:
+    def __init__(
+        self,
+        readiness: Callable[[], Readiness],
+        registry: CollectorRegistry,
+        *,
+        version: str,
+        directory: Directory | None = None,
+    ) -> None:
+        """`directory` is what metrics of connections are read from."""
         self._readiness = readiness
         self._registry = registry
         self._version = version
+        self._directory = directory
 
     async def version(self, _: Request | None = None) -> Answer:
         """Say which version this is."""
@@ -53,7 +64,10 @@ class HealthHandlers:
 
     async def metrics(self, _: Request | None = None) -> Answer:
         """Return all metrics in Prometheus' text format."""
-        return Answer(200, generate_latest(self._registry), content_type=CONTENT_TYPE_LATEST.encode())
+        body = generate_latest(self._registry)
+        if self._directory is not None:
+            body += await connection_metrics(self._directory)
+        return Answer(200, body, content_type=CONTENT_TYPE_LATEST.encode())
 
 
 def operations(handlers: HealthHandlers) -> list[Operation]:

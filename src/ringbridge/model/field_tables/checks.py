@@ -98,6 +98,11 @@ def transport(text: str) -> str | None:
     return None if text.lower() in ("udp", "tcp", "tls") else "must be udp, tcp or tls"
 
 
+def health_interval(text: str) -> str | None:
+    """How often a connection is asked: in seconds, and not so often that a carrier takes it for an attack."""
+    return None if 5 <= int(text) <= 3600 else "must be 5 to 3600 seconds"
+
+
 @lru_cache(maxsize=1024)
 def time_zone(text: str) -> str | None:
     """The contract's list, and every other zone of the IANA database."""

@@ -1,0 +1,80 @@
+"""Connections at a node as its operator has it: a carrier that is watched goes and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+
+from ringbridge.sip.message import Request, Response
+from tests.adapters.trunk import Answer, Trunk, status, trunk
+from tests.live.node import DOMAIN, Api, connection, document, node, rule, user
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@dataclass
+class Stage:
+    """A node, and the edge of its carrier, where everybody is busy. The numbers 71… lead there."""
+
+    api: Api
+    edge: Trunk
+
+    async def told(self, field: str, value: str, *, within_s: float = 20.0) -> dict[str, object]:
+        """Return the carrier's connection once a field of it is so."""
+        async with asyncio.timeout(within_s):
+            while True:
+                answer = await self.api.http.get(f"/ns-api/v2/domains/{DOMAIN}/connections/carrier")
+                assert answer.status_code == 200, answer.text
+                told: dict[str, object] = answer.json()
+                if told.get(field) == value:
+                    return told
+                await asyncio.sleep(0.05)
+
+
+def busy(to_options: Answer) -> Answer:
+    """Return what an edge says at which everybody is busy."""
+
+    def says(request: Request) -> Response | None:
+        if request.method == "INVITE":
+            return status(486)(request)
+        return to_options(request) if request.method != "ACK" else None
+
+    return says
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage() -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        edge = await stack.enter_async_context(trunk())
+        edge.says = busy(status(200))
+        watched = connection(
+            "carrier",
+            int(edge.address.rpartition(":")[2]),
+            connection_health_check_enabled="yes",
+            connection_health_check_interval_seconds=5,
+        )
+        directory = document(connections=[watched], rules=[rule("7", "carrier")], users=[user("1001")])
+        _, api = await stack.enter_async_context(node(directory, settings={"log.level": "warning"}))
+        yield Stage(api, edge)
+
+
+async def test_a_carrier_that_takes_no_calls_gets_none_until_it_does_again(stage: Stage) -> None:
+    await stage.told("connection-health-state", "up")
+    stage.edge.says = busy(status(503))
+    told = await stage.told("connection-health-state", "down")
+    assert str(told["connection-health-reason"]).startswith("503")
+    invited = stage.edge.count("INVITE")
+    refused = await stage.api.post("c1", "7101", "7102")
+    assert refused.status_code == 503, refused.text
+    assert {one["code"] for one in refused.json()["errors"]} == {"connection-down"}
+    assert stage.edge.count("INVITE") == invited
+    stage.edge.says = busy(status(200))
+    await stage.told("connection-health-state", "up")
+    await stage.api.place("c1", "7101", "7102")
+    await stage.api.in_state("c1", "ended")
+    assert stage.edge.count("INVITE") == invited + 1
