@@ -46,8 +46,12 @@ class Phone:
         """Where it says that its audio is."""
         self.refuses: int | None = None
         """What it says to a re-INVITE in place of 200; 0: nothing at all."""
+        self.codecs: tuple[sdp.Codec, ...] = DEFAULT_CODECS
+        """What it takes."""
         self.offers: list[bytes] = []
         """What it was offered, the last one last."""
+        self.results: list[int] = []
+        """What was said to its own offers."""
         self.invites: list[IncomingInvite] = []
         self.node = SipNode(NODE, on_event=self._take)
 
@@ -56,6 +60,7 @@ class Phone:
             self.invites.append(event)
             self.offers.append(event.sdp)
         elif isinstance(event, ReinviteResult):
+            self.results.append(event.status)
             self.offers.append(event.sdp)
         elif isinstance(event, Reinvited):
             self.offers.append(event.sdp)
@@ -71,7 +76,7 @@ class Phone:
 
     def _sdp(self) -> bytes:
         ours = offer_answer.offer(session_id=1, host=self.rtp.host, port=self.port)
-        return offer_answer.answer(self.offers[-1], ours, allowed=DEFAULT_CODECS)[0].sdp()
+        return offer_answer.answer(self.offers[-1], ours, allowed=self.codecs)[0].sdp()
 
     def move(self, port: int) -> None:
         """Offer that its audio be at another port from now on."""

@@ -9,8 +9,10 @@ from ringbridge.media.offer_answer import (
     Remote,
     agree,
     answer,
+    carries_sound,
     offer,
     offer_again,
+    permitted,
     read_answer,
 )
 from ringbridge.media.sdp import G722, PCMA, PCMU, TELEPHONE_EVENT, Codec, Direction, SdpError, parse
@@ -204,3 +206,10 @@ def test_an_answer_never_holds_more_than_offer_and_call_have(
     assert list(local.codecs) == common == list(remote.codecs)
     assert (local.host, local.port, local.session_id) == ("198.51.100.1", 20000, 7)
     assert read_answer(local.sdp(), peer).direction is direction.mirrored
+
+
+def test_what_a_leg_may_have_of_codecs() -> None:
+    offered = (PCMA, PCMU, TELEPHONE_EVENT)
+    assert permitted(offered, pcmu_only=False) == offered
+    assert permitted(offered, pcmu_only=True) == (PCMU, TELEPHONE_EVENT)
+    assert not carries_sound(permitted((PCMA, TELEPHONE_EVENT), pcmu_only=True))

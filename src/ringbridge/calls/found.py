@@ -129,4 +129,5 @@ def connection_target(
         to_uri=uri,
         connection=connection.connection_orig_match_pattern,
         headers=headers,
+        pcmu_only=connection.pcmu_only,
     )

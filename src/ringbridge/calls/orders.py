@@ -27,6 +27,7 @@ def leg_orders(call: Call, side: Side) -> list[LegOrder]:
     sides = {Side.ORIGINATION: plan.origination, Side.TERMINATION: plan.termination}
     targets = sides[side]
     learn = tuple(one for one, some in sides.items() if any(target.nat for target in some))
+    pcmu_only = any(target.pcmu_only for some in sides.values() for target in some)
     caller_id = plan.origination_caller_id if first else plan.termination_caller_id
     return [
         LegOrder(
@@ -38,6 +39,7 @@ def leg_orders(call: Call, side: Side) -> list[LegOrder]:
             auto_answer=first and (plan.auto_answer or target.auto_answer),
             added_header=None if first else plan.added_header,
             learn=learn,
+            pcmu_only=pcmu_only,
         )
         for number, target in enumerate(targets, start=1)
     ]

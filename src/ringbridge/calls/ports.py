@@ -236,6 +236,8 @@ class LegOrder(msgspec.Struct, frozen=True):
     """Which transfer of the call it is of; 0: it is of the call as it was requested."""
     learn: tuple[Side, ...] = ()
     """Sides of the whole call whose media address is learned from packets (`Target.nat`)."""
+    pcmu_only: bool = False
+    """Whether anybody in the whole call takes PCMU alone (`Target.pcmu_only`), so that nobody is offered another."""
 
 
 class PreparedLeg(msgspec.Struct, frozen=True):

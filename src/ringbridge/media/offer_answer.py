@@ -121,9 +121,19 @@ def offer(
     Raises:
         ValueError: no codec in it carries sound.
     """
-    if all(codec.is_event for codec in codecs):
+    if not carries_sound(codecs):
         raise ValueError("an offer needs a codec that carries sound")
     return Local(session_id=session_id, host=host, port=port, codecs=tuple(codecs), version=version)
+
+
+def permitted(codecs: Iterable[Codec], *, pcmu_only: bool) -> tuple[Codec, ...]:
+    """Return those of `codecs` that a leg may have: with `pcmu_only` PCMU, and what carries no sound."""
+    return tuple([codec for codec in codecs if not pcmu_only or codec.is_event or codec.matches(PCMU)])
+
+
+def carries_sound(codecs: Iterable[Codec]) -> bool:
+    """Return whether there is a codec for sound among `codecs`."""
+    return not all(codec.is_event for codec in codecs)
 
 
 def read_answer(body: bytes, local: Local) -> Remote:
@@ -233,7 +243,7 @@ def _is_plain_audio(media: Media) -> bool:
 
 def _remote(description: Description, audio: Media, allowed: Iterable[Codec]) -> Remote:
     taken = tuple([codec for codec in audio.codecs if any(codec.matches(other) for other in allowed)])
-    if all(codec.is_event for codec in taken):
+    if not carries_sound(taken):
         raise NothingInCommon("no codec in common")
     host = description.address_of(audio)
     if host is None:

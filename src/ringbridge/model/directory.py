@@ -199,6 +199,11 @@ class Connection(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True
     def key(self) -> Key:
         return (self.domain, self.connection_orig_match_pattern)
 
+    @property
+    def pcmu_only(self) -> bool:
+        """Whether its calls have no codec for sound but PCMU (`connection-pcmu-only-enabled`)."""
+        return self.other.get("connection-pcmu-only-enabled") == "yes"
+
 
 class AnswerRule(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag="answerrule", tag_field="kind"):
     """What becomes of calls to a user in a time frame; kept and told, not acted on yet."""

@@ -15,14 +15,14 @@ import structlog
 from ringbridge.adapters.relay.rtpproxy import Relay
 from ringbridge.adapters.sip.invite import credentials_of, invite_order, reason_header
 from ringbridge.adapters.sip.leg import LegDialog, SipCall, SipLeg, decode_dialog
-from ringbridge.adapters.sip.leg_events import CONNECTION_DOWN, LegEvents
+from ringbridge.adapters.sip.leg_events import CONNECTION_DOWN, NO_COMMON_CODEC, LegEvents
 from ringbridge.adapters.sip.media import RelaySessions
 from ringbridge.adapters.sip.node import SipNode, new_token
 from ringbridge.adapters.sip.sound import UNKNOWN, Sound
 from ringbridge.calls.directory.ports import Directory
 from ringbridge.calls.found import why_down
 from ringbridge.calls.ports import LegOrder, MediaLost, PreparedLeg, Refused, SignalHandler
-from ringbridge.media.offer_answer import DEFAULT_CODECS, offer, offer_again
+from ringbridge.media.offer_answer import DEFAULT_CODECS, carries_sound, offer, offer_again, permitted
 from ringbridge.media.relay_commands import RelaySession
 from ringbridge.model.call import Leg, Side, side_of
 from ringbridge.model.directory import Connection
@@ -88,14 +88,16 @@ class SipEngine:
     async def _prepare_leg(self, call: SipCall, order: LegOrder, relay: RelaySession) -> SipLeg:
         side = side_of(order.leg_id)
         other = call.answered(side.other)
-        local = offer(
-            session_id=int(new_token()[:15], 16),
-            host=relay.host,
-            port=relay.port(side),
-            codecs=other.remote.codecs if other and other.remote else DEFAULT_CODECS,
-        )
+        codecs = other.remote.codecs if other and other.remote else DEFAULT_CODECS
+        refusal: ReleaseCause | None = None
+        if (order.pcmu_only or order.target.pcmu_only) and not carries_sound(
+            codecs := permitted(codecs, pcmu_only=True)
+        ):
+            codecs, refusal = DEFAULT_CODECS, NO_COMMON_CODEC
+        local = offer(session_id=int(new_token()[:15], 16), host=relay.host, port=relay.port(side), codecs=codecs)
         connection = await self._connection(order.domain, order.target.connection)
-        is_down = await why_down(self._directory, connection) is not None
+        if await why_down(self._directory, connection) is not None:
+            refusal = CONNECTION_DOWN
         try:
             session = self._node.endpoint.prepare_invite(invite_order(order, sdp=local.sdp(), connection=connection))
         except (UnsafeHeader, ValueError) as unsafe:
@@ -109,7 +111,8 @@ class SipEngine:
             order.target.connection,
             transfer=order.transfer,
             learns=order.target.nat,
-            is_down=is_down,
+            pcmu_only=order.target.pcmu_only,
+            refusal=refusal,
         )
         self._adopt(leg)
         return leg
@@ -126,20 +129,22 @@ class SipEngine:
     ) -> PreparedLeg:
         side = side_of(order.leg_id)
         other, lender = call.answered(side.other), self._lender(giver, state.snapshot.sip_call_id)
+        codecs = permitted(
+            other.remote.codecs if other and other.remote else DEFAULT_CODECS, pcmu_only=order.target.pcmu_only
+        )
+        if not carries_sound(codecs):
+            raise CallError(Refusal.UNAVAILABLE, "no-common-codec", "the parties have no codec in common")
         leg = SipLeg(
             call,
             order.leg_id,
             lender.session if lender else await self._taken_up(order.domain, state),
             relay,
-            offer_again(
-                lender.local if lender else state.local,
-                other.remote.codecs if other and other.remote else DEFAULT_CODECS,
-                at=relay.at(side),
-            ),
+            offer_again(lender.local if lender else state.local, codecs, at=relay.at(side)),
             state.connection,
             lender.remote if lender else state.remote,
             transfer=order.transfer,
             learns=order.target.nat,
+            pcmu_only=order.target.pcmu_only,
             going_over=True,
             giver=lender,
         )
@@ -170,9 +175,9 @@ class SipEngine:
         leg = self._find(session_id, leg_id)
         if leg is None:
             return
-        if leg.is_down:
+        if leg.refusal is not None:
             # Nothing leaves: SIP forgets the session, and what it says to that is told as this cause.
-            leg.released = CONNECTION_DOWN
+            leg.released = leg.refusal
             self._node.endpoint.hang_up(leg.session, self._node.now())
             self._node.wake()
             return
@@ -274,6 +279,7 @@ class SipEngine:
             leg.going_over = state.snapshot.answered and not leg.answered
             leg.flow = record.flow
             leg.learns = record.target.nat
+            leg.pcmu_only = record.target.pcmu_only
             leg.transfer = record.transfer
             call.playing = dict.fromkeys(Side, UNKNOWN)
             self._adopt(leg)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
-from ringbridge.media.offer_answer import Local, Remote
+from ringbridge.media.offer_answer import Local, Remote, permitted
 from ringbridge.media.relay_commands import RelaySession
+from ringbridge.media.sdp import Codec
 from ringbridge.model.call import Side, side_of
 from ringbridge.model.events import Flow
 from ringbridge.model.ids import LegId, SessionId
@@ -47,6 +49,8 @@ class SipLeg:
     """Which transfer of the call it is of: it takes the place of an answered leg of an earlier one."""
     learns: bool = False
     """Its media address is learned from packets: its phone is behind NAT."""
+    pcmu_only: bool = False
+    """Its connection has no codec for sound but PCMU."""
     flow: Flow = Flow.TALK
     """What it has taken of what the brain asked for."""
     wanted: Flow | None = None
@@ -57,12 +61,14 @@ class SipLeg:
     """Our new offer, while it is out or waits to be made again."""
     tries: int = 0
     """How often that has been made."""
-    is_down: bool = False
-    """Its connection does not answer: it is not to be dialled."""
+    refusal: ReleaseCause | None = None
+    """Why it is not to be dialled, known when it was prepared."""
     sent: bool = False
     answered: bool = False
     released: ReleaseCause | None = None
     """Set when we ended it: what the end is called, whatever the peer says to it."""
+    end_told: bool = False
+    """The brain knows of its end already, whatever SIP still says to it."""
     going_over: bool = False
     """It is being taken over from another call: its dialog stands, and it has not said yes to our offer."""
     giver: SipLeg | None = None
@@ -75,6 +81,10 @@ class SipLeg:
     @property
     def side(self) -> Side:
         return side_of(self.leg_id)
+
+    def permitted(self, codecs: Sequence[Codec]) -> Sequence[Codec]:
+        """Return those of `codecs` that its connection takes."""
+        return permitted(codecs, pcmu_only=True) if self.pcmu_only else codecs
 
     def dialog(self) -> bytes:
         """Return the state to store."""

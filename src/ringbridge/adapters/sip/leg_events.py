@@ -136,7 +136,7 @@ class LegEvents:
             remote = read_answer(event.sdp, leg.local)
         except (SdpError, NothingInCommon) as bad:
             log.warning("answer_unusable", leg=leg.leg_id, reason=str(bad))
-            leg.released = NO_COMMON_CODEC
+            leg.released, leg.end_told = NO_COMMON_CODEC, True
             self._node.endpoint.hang_up(leg.session, self._node.now(), reason_header="SIP;cause=488")
             self._tell(leg, Refused(leg.leg_id, NO_COMMON_CODEC))
             return
@@ -177,7 +177,7 @@ class LegEvents:
 
     def _on_failed(self, event: Failed, leg: SipLeg) -> None:
         self.legs.pop(leg.session, None)
-        if leg.released is NO_COMMON_CODEC:
+        if leg.end_told:
             return
         leg.released = leg.released or _cause_of(event)
         self._tell(leg, Refused(leg.leg_id, leg.released))
@@ -198,7 +198,7 @@ class LegEvents:
 
     def _on_reinvited(self, event: Reinvited, leg: SipLeg) -> None:
         other = leg.call.answered(leg.side.other)
-        allowed = other.remote.codecs if other and other.remote else leg.local.codecs
+        allowed = leg.permitted(other.remote.codecs if other and other.remote else leg.local.codecs)
         most = DIRECTIONS[leg.flow]
         if leg.learns and leg.answered and _is_elsewhere(event.sdp, leg):
             move = asyncio.get_running_loop().create_task(self._on_moved(event, leg, leg.session.offer))
@@ -236,7 +236,7 @@ class LegEvents:
             self._node.endpoint.answer_reinvite(leg.session, self._node.now(), status=491)
             return
         other = leg.call.answered(leg.side.other)
-        allowed = other.remote.codecs if other and other.remote else leg.local.codecs
+        allowed = leg.permitted(other.remote.codecs if other and other.remote else leg.local.codecs)
         try:
             leg.local, remote = answer(
                 event.sdp, leg.local, allowed=allowed, most=DIRECTIONS[leg.flow], at=relay.at(leg.side)

@@ -18,7 +18,7 @@ import structlog
 from ringbridge.adapters.sip.leg import SipLeg
 from ringbridge.adapters.sip.node import SipNode
 from ringbridge.calls.ports import Answered, Arranged, LegSignal, MediaLost, Refused, Updated
-from ringbridge.media.offer_answer import NothingInCommon, Remote, agree, offer_again, read_answer_again
+from ringbridge.media.offer_answer import NothingInCommon, Remote, agree, carries_sound, offer_again, read_answer_again
 from ringbridge.media.sdp import Codec, Direction, SdpError
 from ringbridge.model.events import Flow
 from ringbridge.model.release import ReleaseCause, Result, of_sip_status
@@ -76,6 +76,8 @@ class LegOffers:
             self._offer(first, codecs)
 
     def _offer(self, leg: SipLeg, codecs: Sequence[Codec]) -> None:
+        if not carries_sound(codecs := leg.permitted(codecs)):
+            codecs = leg.local.codecs
         at = (leg.moving or leg.relay).at(leg.side)
         leg.offered = offer_again(leg.local, codecs, direction=DIRECTIONS[leg.wanted or leg.flow], at=at)
         leg.tries += 1

@@ -66,7 +66,12 @@ CONNECTION_FIELDS: Final = (
     Field("connection-source-ip-checking-enabled", YES_NO, default="no"),
     Field("connection-include-server-header-enabled", YES_NO, default="no"),
     Field("connection-relay-comfort-noise-enabled", default="system-default"),
-    Field("connection-pcmu-only-enabled", YES_NO, default="no"),
+    Field(
+        "connection-pcmu-only-enabled",
+        YES_NO,
+        description="Whether its calls have no codec for sound but PCMU.",
+        default="no",
+    ),
     Field("connection-enforce-minimum-duration-enabled", YES_NO, default="no"),
     Field("connection-bind-to-alternate-interface-enabled", YES_NO, default="no"),
     Field("connection-block-video-in-sdp-enabled", YES_NO, default="no"),
