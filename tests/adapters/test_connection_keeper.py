@@ -18,7 +18,7 @@ from ringbridge.adapters.sip.node import SipNode, SipNodeSettings
 from ringbridge.model.connection_states import CONNECTION_STATE, ConnectionState, Health
 from ringbridge.model.directory import Connection
 from ringbridge.model.ids import NodeId
-from ringbridge.sip.session_events import EndpointEvent, RequestResult
+from ringbridge.sip.session_events import EndpointEvent, RegistrationResult, RequestResult
 from tests.adapters.loops import until
 from tests.adapters.trunk import Trunk, silence, status, trunk
 from tests.calls.samples import VirtualClock
@@ -64,7 +64,7 @@ class Node:
         )
 
     def _on_event(self, event: EndpointEvent) -> None:
-        if isinstance(event, RequestResult):
+        if isinstance(event, RequestResult | RegistrationResult):
             self.keeper.take(event)
 
     async def state(self) -> ConnectionState | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from ringbridge.model.connection_states import ConnectionState, Health
+from ringbridge.model.connection_states import ConnectionState, Health, Registered
 from ringbridge.model.directory import Connection, DialRule
 from tests.api.world import CALLS, World
 
@@ -27,6 +28,7 @@ def state(health: Health, *, address: str = "UDP 192.0.2.9:5070") -> ConnectionS
         connection="trunk",
         address=address,
         node="n1",
+        watched=True,
         health=health,
         health_reason="503 Service Unavailable" if health is Health.DOWN else "200 OK",
         health_at=1_800_000_000.0,
@@ -82,6 +84,27 @@ async def test_only_what_is_known_to_be_down_is_refused(routed: World, left: Con
     async with routed.client(routed.manager_key) as client:
         answer = await client.post(CALLS, json={"call-id": "c1", "call-term-user": TO, "call-orig-user": TO})
     assert answer.status_code == 202, answer.text
+
+
+async def test_what_is_known_of_its_registration_is_told(routed: World) -> None:
+    routed.put(trunk(connection_sip_registration_enabled="yes", connection_sip_registration_username="line7"))
+    async with routed.client(routed.manager_key) as client:
+        assert (await client.get(PATH)).json()["connection-sip-registration-state"] == "unregistered"
+        found = msgspec.structs.replace(
+            state(Health.UP),
+            registration=Registered.YES,
+            registration_reason="200 OK",
+            registered_at=1_800_000_000.0,
+            registration_expires_at=1_800_003_600.0,
+        )
+        routed.put(found)
+        told = (await client.get(PATH)).json()
+        metrics = (await client.get("/metrics")).text
+    assert told["connection-sip-registration-state"] == "registered"
+    assert told["connection-sip-registration-reason"] == "200 OK"
+    assert told["connection-sip-registration-datetime"] == "2027-01-15T08:00:00+00:00"
+    assert told["connection-sip-registration-expires-datetime"] == "2027-01-15T09:00:00+00:00"
+    assert 'ringbridge_connection_registrations{state="registered"} 1.0' in metrics
 
 
 async def test_metrics_count_connections_and_name_none(routed: World) -> None:

@@ -11,8 +11,10 @@ import pytest
 import pytest_asyncio
 
 from ringbridge.sip.message import Request, Response
+from tests.adapters.test_connection_registration import PASSWORD as REGISTRATION
+from tests.adapters.test_connection_registration import Registrar
 from tests.adapters.trunk import Answer, Trunk, status, trunk
-from tests.live.node import DOMAIN, Api, connection, document, node, rule, user
+from tests.live.node import DOMAIN, Api, connection, document, node, rule, until, user
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -24,11 +26,11 @@ class Stage:
     api: Api
     edge: Trunk
 
-    async def told(self, field: str, value: str, *, within_s: float = 20.0) -> dict[str, object]:
-        """Return the carrier's connection once a field of it is so."""
+    async def told(self, field: str, value: str, *, name: str = "carrier", within_s: float = 20.0) -> dict[str, object]:
+        """Return a connection once a field of it is so."""
         async with asyncio.timeout(within_s):
             while True:
-                answer = await self.api.http.get(f"/ns-api/v2/domains/{DOMAIN}/connections/carrier")
+                answer = await self.api.http.get(f"/ns-api/v2/domains/{DOMAIN}/connections/{name}")
                 assert answer.status_code == 200, answer.text
                 told: dict[str, object] = answer.json()
                 if told.get(field) == value:
@@ -39,7 +41,11 @@ class Stage:
 def busy(to_options: Answer) -> Answer:
     """Return what an edge says at which everybody is busy."""
 
+    registrar = Registrar()
+
     def says(request: Request) -> Response | None:
+        if request.method == "REGISTER":
+            return registrar(request)
         if request.method == "INVITE":
             return status(486)(request)
         return to_options(request) if request.method != "ACK" else None
@@ -58,7 +64,14 @@ async def stage() -> AsyncIterator[Stage]:
             connection_health_check_enabled="yes",
             connection_health_check_interval_seconds=5,
         )
-        directory = document(connections=[watched], rules=[rule("7", "carrier")], users=[user("1001")])
+        line = connection(
+            "line",
+            int(edge.address.rpartition(":")[2]),
+            connection_sip_registration_enabled="yes",
+            connection_sip_registration_username="line7",
+            connection_sip_registration_password=REGISTRATION,
+        )
+        directory = document(connections=[watched, line], rules=[rule("7", "carrier")], users=[user("1001")])
         _, api = await stack.enter_async_context(node(directory, settings={"log.level": "warning"}))
         yield Stage(api, edge)
 
@@ -78,3 +91,17 @@ async def test_a_carrier_that_takes_no_calls_gets_none_until_it_does_again(stage
     await stage.api.place("c1", "7101", "7102")
     await stage.api.in_state("c1", "ended")
     assert stage.edge.count("INVITE") == invited + 1
+
+
+async def test_a_connection_is_registered_with_digest_and_taken_back(stage: Stage) -> None:
+    told = await stage.told("connection-sip-registration-state", "registered", name="line")
+    assert told["connection-sip-registration-expires-datetime"]
+    path = f"/ns-api/v2/domains/{DOMAIN}/connections/line"
+    answer = await stage.api.http.put(path, json={"connection-sip-registration-enabled": "no"})
+    assert answer.status_code == 202, answer.text
+
+    def is_taken_back() -> bool:
+        asked = [one for one in stage.edge.requests if one.method == "REGISTER"]
+        return asked[-1].first("Expires") == "0" and asked[-1].first("Authorization") is not None
+
+    await until(is_taken_back, within_s=10)

@@ -52,6 +52,9 @@ OURS = {
         "connection-health-state",
         "connection-health-reason",
         "connection-health-datetime",
+        "connection-sip-registration-enabled",
+        "connection-sip-registration-state",
+        "connection-sip-registration-reason",
     },
     "phonenumber": {"user"},
 }

@@ -89,6 +89,12 @@ def is_watched(connection: Connection) -> bool:
     return connection.connection_health_check_enabled == "yes" and bool(connection.connection_address)
 
 
+def is_registered(connection: Connection) -> bool:
+    """Whether a connection is to be registered at its carrier."""
+    is_wanted = connection.connection_sip_registration_enabled == "yes"
+    return is_wanted and bool(connection.connection_address and connection.connection_sip_registration_username)
+
+
 def state_address(connection: Connection) -> str:
     """Return what `ConnectionState.address` must be for that state to be this connection's."""
     target = connection_target(connection, "", "")

@@ -23,6 +23,14 @@ class Health(StrEnum):
     """Nobody has asked it yet."""
 
 
+class Registered(StrEnum):
+    """Whether a connection is registered at its carrier."""
+
+    YES = "registered"
+    NO = "unregistered"
+    NOT_WANTED = ""
+
+
 class ConnectionState(
     msgspec.Struct,
     frozen=True,
@@ -40,11 +48,19 @@ class ConnectionState(
     """Transport, host and port that it is the state of: at another address nothing of it holds."""
     node: str = ""
     """The node that keeps it; empty: none does."""
+    watched: bool = False
+    """Whether it is asked if it lives."""
     health: Health = Health.UNKNOWN
     health_reason: str = ""
     """What it said last, or did not say."""
     health_at: float = 0.0
     """Since when its health is what it is."""
+    registration: Registered = Registered.NOT_WANTED
+    registration_reason: str = ""
+    """What its registrar said last."""
+    registered_at: float = 0.0
+    """When it was last registered or refreshed."""
+    registration_expires_at: float = 0.0
 
     @property
     def key(self) -> Key:

@@ -182,6 +182,7 @@ class Connection(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True
     description: str = ""
     connection_address: str = ""
     connection_sip_transport_protocol: str = "udp"
+    connection_sip_registration_enabled: YesNo = "no"
     connection_sip_registration_username: str = ""
     connection_sip_registration_password: str = ""
     connection_sip_registration_realm: str = ""

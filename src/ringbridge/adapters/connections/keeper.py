@@ -1,11 +1,13 @@
-"""Which engine node keeps watch of which connection, and where what it finds is written down.
+"""Which engine node keeps watch of which connection or has it registered, and where what it finds is written down.
 
 Every engine node beats on the bus while there is anything to keep. All see the same nodes alive and so choose the same
 one for a connection (`webhooks.sharing.chosen`). It takes the connection once its holder has let go of it or is dead,
 by a compare-and-set on the connection's state: a record of the directory (`model.connection_states`), so every node
 knows it from its own copy. Two that think they are the one cannot both write it, and the one that loses lets go.
 
-A node that the bus is away from goes on with what it has, and writes what it found when the bus is back.
+A node that the bus is away from goes on with what it has, and writes what it found when the bus is back. So of two
+nodes that cannot see each other both may have a connection registered for a while, each at its own address; the one
+that is not the chosen one takes its binding back when they meet. What a dead node had registered runs out.
 Where no connection asks for anything, nothing is written and nothing sent.
 """
 
@@ -18,25 +20,27 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from ringbridge.adapters.connections.registration import Registrations, register_order
 from ringbridge.adapters.connections.watch import Questions, watch
 from ringbridge.adapters.node_beats import BeatBus, NodeBeats
 from ringbridge.adapters.sip.node import SipNode
 from ringbridge.adapters.store.batch import RecordChange
 from ringbridge.adapters.webhooks.sharing import chosen
 from ringbridge.calls.directory.ports import Directory
-from ringbridge.calls.found import is_watched, state_address
+from ringbridge.calls.found import is_registered, is_watched, state_address
 from ringbridge.calls.ports import Bus, Clock
-from ringbridge.model.connection_states import CONNECTION_STATE, ConnectionState, Health
+from ringbridge.model.connection_states import CONNECTION_STATE, ConnectionState, Health, Registered
 from ringbridge.model.directory import Connection, Key
 from ringbridge.model.errors import BusUnavailable, Conflict
 from ringbridge.model.ids import NodeId
-from ringbridge.sip.session_events import RequestResult
+from ringbridge.sip.registration import Registration
+from ringbridge.sip.session_events import RegistrationResult, RequestResult
 
 log = structlog.get_logger(__name__)
 
 TICK_S = 2.0
 DEAD_AFTER_S = 8.0
-STOP_S = 1.0
+STOP_S = 2.0
 """What letting go may take when the node stops; the rest is taken over as if the node had died."""
 KINDS = frozenset({"connection", CONNECTION_STATE})
 
@@ -60,6 +64,7 @@ class _Held:
         self.written = state
         self.revision = revision
         self.task: asyncio.Task[None] | None = None
+        self.registration: Registration | None = None
 
 
 class ConnectionKeeper:
@@ -81,6 +86,7 @@ class ConnectionKeeper:
         self._replica = replica
         self._clock = clock
         self._questions = Questions(node)
+        self._registrations = Registrations(node)
         self._beats = NodeBeats(bus, "engine", node_id, dead_after_s=DEAD_AFTER_S)
         self._held: dict[Key, _Held] = {}
         self._wanted: dict[Key, Connection] = {}
@@ -93,8 +99,10 @@ class ConnectionKeeper:
         """The connections that this node keeps now."""
         return frozenset(self._held)
 
-    def take(self, event: RequestResult) -> bool:
+    def take(self, event: RequestResult | RegistrationResult) -> bool:
         """Take what SIP brings; false: it is about no connection that is kept here."""
+        if isinstance(event, RegistrationResult):
+            return self._registrations.take(event)
         return self._questions.take(event)
 
     async def run(self) -> None:
@@ -155,7 +163,7 @@ class ConnectionKeeper:
             return
         self._changed = False
         connections = await self._directory.records("connection")
-        self._wanted = {one.key: one for one in connections if isinstance(one, Connection) and is_watched(one)}
+        self._wanted = {one.key: one for one in connections if isinstance(one, Connection) and _is_kept(one)}
         states = await self._directory.records(CONNECTION_STATE)
         self._states = {one.key: one for one in states if isinstance(one, ConnectionState)}
         for key, held in list(self._held.items()):
@@ -165,24 +173,23 @@ class ConnectionKeeper:
             stored = await self._bus.read_record(CONNECTION_STATE, key)  # the copy may be older than what we wrote
             if stored is None or stored.revision != held.revision:
                 del self._held[key]
-                await _ended(held)
+                await self._end(held)
 
     async def _stop_unwanted(self) -> None:
         """End what is kept of connections that are gone, or were changed: those are taken anew."""
         for key, held in list(self._held.items()):
-            if self._wanted.get(key) != held.connection:
+            now = self._wanted.get(key)
+            if now is None or _what_is_kept(now) != _what_is_kept(held.connection):
                 del self._held[key]
-                await _ended(held)
+                await self._end(held)
 
     async def _take(self, key: Key, connection: Connection, nodes: frozenset[str]) -> None:
         """Begin to keep a connection, unless another node does still."""
         stored = await self._bus.read_record(CONNECTION_STATE, key)
         state = stored.record if stored is not None else None
-        if not isinstance(state, ConnectionState) or state.address != state_address(connection):
-            state = _unknown(connection)
-        if state.node not in ("", self._node_id) and state.node in nodes:
+        if isinstance(state, ConnectionState) and state.node not in ("", self._node_id) and state.node in nodes:
             return
-        state = msgspec.structs.replace(state, node=self._node_id)
+        state = _begun(connection, state if isinstance(state, ConnectionState) else None, self._node_id)
         try:
             revision = await self._bus.put_record(
                 state, only_new=stored is None, revision=None if stored is None else stored.revision
@@ -192,7 +199,18 @@ class ConnectionKeeper:
             return
         log.info("connection_taken", domain=connection.domain, connection=key[1])
         held = self._held[key] = _Held(connection, state, revision)
-        held.task = asyncio.create_task(self._keep(held), name=f"connection-{'/'.join(key)}")
+        if is_watched(connection):
+            held.task = asyncio.create_task(self._keep(held), name=f"connection-{'/'.join(key)}")
+        if is_registered(connection):
+            held.registration = self._registrations.begin(connection, lambda event: self._registered(held, event))
+
+    async def _end(self, held: _Held) -> None:
+        """Stop asking, and take back what is registered."""
+        if held.task is not None:
+            held.task.cancel()
+            await asyncio.gather(held.task, return_exceptions=True)
+        if held.registration is not None:
+            await self._registrations.end(held.registration)
 
     async def _keep(self, held: _Held) -> None:
         def found(health: Health, reason: str) -> None:
@@ -218,6 +236,27 @@ class ConnectionKeeper:
             tell("connection_health", connection=before.connection, domain=before.domain, health=health, reason=reason)
         self._wake.set()
 
+    def _registered(self, held: _Held, event: RegistrationResult) -> None:
+        now, before = self._clock.now(), held.state
+        is_there = event.expires_s > 0
+        held.state = msgspec.structs.replace(
+            before,
+            registration=Registered.YES if is_there else Registered.NO,
+            registration_reason=f"{event.status} {event.reason}".rstrip(),
+            registered_at=now if is_there else before.registered_at,
+            registration_expires_at=now + event.expires_s if is_there else 0.0,
+        )
+        if held.state.registration is not before.registration or not is_there:
+            tell = log.info if is_there else log.warning
+            tell(
+                "connection_registration",
+                connection=before.connection,
+                domain=before.domain,
+                state=held.state.registration,
+                reason=held.state.registration_reason,
+            )
+        self._wake.set()
+
     async def _write(self, held: _Held) -> None:
         """Store what was found since the last time; whoever finds somebody else's word there lets go."""
         state = held.state
@@ -227,16 +266,17 @@ class ConnectionKeeper:
             held.revision = await self._bus.put_record(state, revision=held.revision)
         except Conflict:
             del self._held[state.key]
-            await _ended(held)
+            await self._end(held)
             return
         held.written = state
 
     async def _release(self, held: _Held) -> None:
         """Stop keeping a connection, and say so: another node is to take it."""
         del self._held[held.state.key]
-        await _ended(held)
+        await self._end(held)
+        state = _left(held.state)
         try:
-            await self._bus.put_record(msgspec.structs.replace(held.state, node=""), revision=held.revision)
+            await self._bus.put_record(state, revision=held.revision)
         except Conflict:
             return
 
@@ -251,15 +291,38 @@ class ConnectionKeeper:
             log.info("connections_not_released")
 
 
-async def _ended(held: _Held) -> None:
-    if held.task is not None:
-        held.task.cancel()
-        await asyncio.gather(held.task, return_exceptions=True)
+def _is_kept(connection: Connection) -> bool:
+    return is_watched(connection) or is_registered(connection)
 
 
-def _unknown(connection: Connection) -> ConnectionState:
-    return ConnectionState(
-        domain=connection.domain,
-        connection=connection.connection_orig_match_pattern,
-        address=state_address(connection),
+def _what_is_kept(connection: Connection) -> tuple[object, ...]:
+    """Return all of a connection that keeping it goes by: a change of anything else disturbs nothing."""
+    order = register_order(connection) if is_registered(connection) else None
+    interval_s = connection.connection_health_check_interval_seconds if is_watched(connection) else None
+    return (state_address(connection), interval_s, order)
+
+
+def _begun(connection: Connection, before: ConnectionState | None, node: str) -> ConnectionState:
+    """Return the state of a connection that a node begins to keep; what is known of its health still holds."""
+    watched = is_watched(connection)
+    is_known = before is not None and before.address == state_address(connection) and watched and before.watched
+    state = (
+        before
+        if before is not None and is_known
+        else ConnectionState(domain=connection.domain, connection=connection.connection_orig_match_pattern)
     )
+    return msgspec.structs.replace(
+        state,
+        address=state_address(connection),
+        node=node,
+        watched=watched,
+        registration=Registered.NO if is_registered(connection) else Registered.NOT_WANTED,
+        registration_reason="",
+        registration_expires_at=0.0,
+    )
+
+
+def _left(state: ConnectionState) -> ConnectionState:
+    """Return the state of a connection that its node has let go of."""
+    registration = Registered.NO if state.registration is Registered.YES else state.registration
+    return msgspec.structs.replace(state, node="", registration=registration, registration_expires_at=0.0)

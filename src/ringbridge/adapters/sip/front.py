@@ -6,7 +6,13 @@ from ringbridge.adapters.connections.keeper import ConnectionKeeper
 from ringbridge.adapters.sip.engine import SipEngine
 from ringbridge.adapters.sip.node import SipNode
 from ringbridge.adapters.sip.registrar import SipRegistrar
-from ringbridge.sip.session_events import EndpointEvent, IncomingInvite, IncomingRequest, RequestResult
+from ringbridge.sip.session_events import (
+    EndpointEvent,
+    IncomingInvite,
+    IncomingRequest,
+    RegistrationResult,
+    RequestResult,
+)
 
 
 class SipFront:
@@ -28,7 +34,7 @@ class SipFront:
             return
         if self._engine.on_event(event):
             return
-        if isinstance(event, RequestResult):
+        if isinstance(event, RequestResult | RegistrationResult):
             if self._keeper is not None:
                 self._keeper.take(event)
             return

@@ -13,13 +13,14 @@ from ringbridge.api.document.operations import Access, Operation
 from ringbridge.api.http.requests import Request
 from ringbridge.api.parts import ApiParts
 from ringbridge.calls.directory.ports import RecordQuery
-from ringbridge.calls.found import is_watched, state_of
-from ringbridge.model.connection_states import Health
+from ringbridge.calls.found import is_registered, is_watched, state_of
+from ringbridge.model.connection_states import ConnectionState, Health, Registered
 from ringbridge.model.directory import Connection, Domain, Key, Record
 from ringbridge.model.resources import CONNECTION, DOMAIN, change, make
 from ringbridge.model.times import instant_text
 
 _HEALTH = "connection-health-"
+_REGISTRATION = "connection-sip-registration-"
 CONNECTIONS = DOMAINS + "/{domain}/connections"
 SERVED = Served(
     noun="connection",
@@ -83,17 +84,35 @@ class ConnectionRules:
         return change(CONNECTION, record, values)
 
     async def live(self, records: Sequence[Record]) -> list[dict[str, object]]:
-        return [await self._health(one) if isinstance(one, Connection) and is_watched(one) else {} for one in records]
+        return [await self._found(one) if isinstance(one, Connection) else {} for one in records]
 
-    async def _health(self, connection: Connection) -> dict[str, object]:
+    async def _found(self, connection: Connection) -> dict[str, object]:
+        if not is_watched(connection) and not is_registered(connection):
+            return {}
         state = await state_of(self._parts.store, connection)
-        if state is None:
-            return {_HEALTH + "state": Health.UNKNOWN.value}
-        return {
-            _HEALTH + "state": state.health.value,
-            _HEALTH + "reason": state.health_reason,
-            _HEALTH + "datetime": instant_text(state.health_at),
-        }
+        told = _health(state) if is_watched(connection) else {}
+        return told | _registration(state) if is_registered(connection) else told
+
+
+def _health(state: ConnectionState | None) -> dict[str, object]:
+    if state is None or not state.watched:
+        return {_HEALTH + "state": Health.UNKNOWN.value}
+    return {
+        _HEALTH + "state": state.health.value,
+        _HEALTH + "reason": state.health_reason,
+        _HEALTH + "datetime": instant_text(state.health_at),
+    }
+
+
+def _registration(state: ConnectionState | None) -> dict[str, object]:
+    if state is None or not state.registration:
+        return {_REGISTRATION + "state": Registered.NO.value}
+    return {
+        _REGISTRATION + "state": state.registration.value,
+        _REGISTRATION + "reason": state.registration_reason,
+        _REGISTRATION + "datetime": instant_text(state.registered_at),
+        _REGISTRATION + "expires-datetime": instant_text(state.registration_expires_at),
+    }
 
 
 def operations(parts: ApiParts) -> list[Operation]:

@@ -49,13 +49,29 @@ CONNECTION_FIELDS: Final = (
     Field("limits-max-active-calls-total", WHOLE, description="Most legs at once; empty or 0: no limit."),
     Field("limits-max-calls-per-minute", WHOLE, description="Most calls in a minute; empty or 0: no limit (ours)."),
     Field("connection-linked-billing-user"),
-    Field("connection-sip-registration-username"),
+    Field(
+        "connection-sip-registration-enabled",
+        YES_NO,
+        description="Whether it is registered at its address under the user name, by one engine node (ours).",
+        default="no",
+    ),
+    Field(
+        "connection-sip-registration-state",
+        role=LIVE,
+        enum=("registered", "unregistered"),
+        description="Of a connection that is to be registered: whether it is (ours).",
+    ),
+    Field("connection-sip-registration-reason", role=LIVE, description="What the registrar said last (ours)."),
+    Field(
+        "connection-sip-registration-username",
+        description="Answers challenges; registered as `user` or `user@domain`.",
+    ),
     Field(
         "connection-sip-registration-password",
         role=SECRET,
         description="Answers the carrier's challenges; never read back.",
     ),
-    Field("connection-sip-registration-realm"),
+    Field("connection-sip-registration-realm", description="The only realm that is answered; empty: any of its host."),
     Field("connection-orig-enabled", YES_NO, default="yes"),
     Field("connection-term-enabled", YES_NO, default="yes"),
     Field("connection-translation-request-host"),
@@ -99,7 +115,12 @@ CONNECTION_FIELDS: Final = (
     Field("utc-offset"),
     Field("time-zone", check=checks.time_zone),
     Field("minimum-call-duration-seconds", WHOLE, default="0"),
-    Field("connection-sip-registration-expires-datetime", DATE_TIME, role=LIVE),
+    Field(
+        "connection-sip-registration-expires-datetime",
+        DATE_TIME,
+        role=LIVE,
+        description="Until when the registrar keeps it unless it is refreshed, which it is.",
+    ),
     Field(
         "connection-sip-authenticate-as-client-enabled",
         YES_NO,
@@ -136,6 +157,11 @@ CONNECTION_FIELDS: Final = (
     Field("active-calls-orig-since-startup", WHOLE, role=LIVE),
     Field("active-calls-term-current", WHOLE, role=LIVE),
     Field("active-calls-term-since-startup", WHOLE, role=LIVE),
-    Field("connection-sip-registration-datetime", DATE_TIME, role=LIVE),
+    Field(
+        "connection-sip-registration-datetime",
+        DATE_TIME,
+        role=LIVE,
+        description="When it was last registered or refreshed.",
+    ),
     Field("last-modified-datetime", DATE_TIME, role=STAMPED),
 )
