@@ -108,6 +108,17 @@ async def test_a_location_that_runs_out_leaves_the_replica(server: NatsServer) -
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_the_locations_of_a_device_are_read_from_the_bus(server: NatsServer) -> None:
+    async with NatsBus(settings(server.url)) as bus:
+        kept = [Location(DOMAIN, "1002", f"sip:{host}", expires_at=2_000_000.0) for host in ("a", "b", "c")]
+        for location in (*kept, Location(DOMAIN, "1003", "sip:a", expires_at=2_000_000.0)):
+            await bus.put_location(location, ttl_s=60)
+        await bus.delete_location(DOMAIN, "1002", "sip:b")
+        found = await bus.read_locations(DOMAIN, "1002")
+        assert sorted(one.contact for one in found) == ["sip:a", "sip:c"]
+        assert await bus.read_locations(DOMAIN, "1004") == []
+
+
 async def test_a_replica_is_built_from_nothing_and_slows_the_server_down(server: NatsServer) -> None:
     async with NatsBus(settings(server.url)) as bus:
         creates = [bus.create_call(DOMAIN, CallId(f"c{n}"), [requested(f"c{n}")]) for n in range(1500)]

@@ -16,9 +16,10 @@ from ringbridge.adapters.memory.store import MemoryStore
 from ringbridge.adapters.replica.replica import Replica
 from ringbridge.adapters.sip.node import SipNode, SipNodeSettings
 from ringbridge.adapters.sip.registrar import SipRegistrar
+from ringbridge.calls.access.credentials import delete_with_credential
 from ringbridge.config import DigestHash, SipConfig
 from ringbridge.main import SystemClock
-from ringbridge.model.directory import Device, Domain
+from ringbridge.model.directory import Device, Domain, Location
 from ringbridge.model.ids import NodeId
 from ringbridge.sip.digest import Credentials
 from ringbridge.sip.peer import Peer, Transport
@@ -33,6 +34,22 @@ class MovesNothing(MemoryBus):
 
     async def put_location(self, location: object, *, ttl_s: int) -> int:
         raise ZeroDivisionError
+
+
+class Hurried(MemoryBus):
+    """A bus on which somebody deletes each device, or makes it anew, while its location is on its way."""
+
+    def __init__(self, hub: MemoryHub, *, made_anew: bool) -> None:
+        super().__init__(hub)
+        self.made_anew = made_anew
+
+    async def put_location(self, location: Location, *, ttl_s: int) -> int:
+        key = ("acme", "1001")
+        store = MemoryStore(SystemClock())
+        await delete_with_credential(store, self, "device", key)
+        if self.made_anew:
+            await self.put_record(Device("acme", "1001", "1001", ha1_md5="another's", ha1_sha256="another's"))
+        return await super().put_location(location, ttl_s=ttl_s)
 
 
 class Registrar:
@@ -72,6 +89,7 @@ async def registrar(bus: MemoryBus, config: SipConfig | None = None) -> AsyncIte
     store = MemoryStore(clock)
     device = Device(domain="acme", user="1001", device="1001", ha1_md5=ha1("md5"), ha1_sha256=ha1("sha256"))
     store.put(Domain(domain="acme"), device)
+    await bus.put_record(device)
     replica = Replica(MemoryFeed(bus.hub), store, clock=clock, commit_pause_s=0.001)
     await replica.start()
     following = asyncio.create_task(replica.run())
@@ -119,6 +137,22 @@ async def test_a_stranger_is_not_registered(domain: str, device: str, password: 
     async with registrar(MemoryBus(MemoryHub())) as found:
         assert await found.register(domain, device=device, password=password) == 401
         assert await found.store.locations("acme", device) == []
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+async def test_a_device_that_goes_while_it_registers_leaves_no_location(*, made_anew: bool) -> None:
+    bus = Hurried(MemoryHub(), made_anew=made_anew)
+    async with registrar(bus) as found:
+        assert await found.register("acme") == 401
+        assert await bus.read_locations("acme", "1001") == []
+
+
+async def test_a_location_goes_with_its_device_though_the_local_copy_does_not_have_it_yet() -> None:
+    bus = MemoryBus(MemoryHub())
+    async with registrar(bus) as found:
+        assert await found.register("acme") == 200
+        await delete_with_credential(MemoryStore(SystemClock()), bus, "device", ("acme", "1001"))
+        assert await bus.read_locations("acme", "1001") == []
 
 
 async def test_a_bus_that_is_away_is_said() -> None:

@@ -153,6 +153,10 @@ class Bus(Protocol):
 
     async def delete_location(self, domain: str, device: str, contact: str) -> int: ...
 
+    async def read_locations(self, domain: str, device: str) -> list[Location]:
+        """Return the locations of a device from the bus itself, in no order."""
+        ...
+
 
 class NodeAway(Exception):
     """The node that owns a call does not answer now."""

@@ -26,6 +26,7 @@ from ringbridge.adapters.nats.subjects import (
     kept_subject,
     limit_key,
     location_key,
+    location_of,
     position,
     record_key,
     record_of,
@@ -315,6 +316,14 @@ class MemoryBus:
     async def delete_location(self, domain: str, device: str, contact: str) -> int:
         subject = location_key(domain, device, contact)
         return await self.hub.write(Stream.LOCATIONS, subject, b"", tree=subject, removed=True)
+
+    async def read_locations(self, domain: str, device: str) -> list[Location]:
+        await asyncio.sleep(0)
+        if not self.hub.is_up:
+            raise BusUnavailable
+        last = self.hub.streams[Stream.LOCATIONS].last
+        ours = [one for subject, one in last.items() if location_of(subject)[:2] == (domain, device)]
+        return [msgspec.json.decode(one.payload, type=Location) for one in ours if not one.removed]
 
     async def read_kept(self, key: tuple[str, ...]) -> Kept | None:
         await asyncio.sleep(0)

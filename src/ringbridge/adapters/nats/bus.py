@@ -17,7 +17,7 @@ import structlog
 from ringbridge.adapters.nats.claims import Claims
 from ringbridge.adapters.nats.directory import KV_REMOVED, DirectoryBucket
 from ringbridge.adapters.nats.feed import NatsFeed
-from ringbridge.adapters.nats.kept import KeptValues
+from ringbridge.adapters.nats.kept import KeptValues, last_of_each
 from ringbridge.adapters.nats.link import Link, LinkDown, LinkSettings, NoResponders, RequestTimedOut
 from ringbridge.adapters.nats.presence import NatsPresence
 from ringbridge.adapters.nats.publish import Publisher, Write
@@ -30,6 +30,7 @@ from ringbridge.adapters.nats.subjects import (
     command_subject,
     limit_key,
     location_key,
+    locations_filter,
     position,
     sequence_of,
 )
@@ -281,6 +282,11 @@ class NatsBus:
     async def delete_location(self, domain: str, device: str, contact: str) -> int:
         subject = location_key(domain, device, contact)
         return await self._store(Stream.LOCATIONS, Write(subject, b"", headers=KV_REMOVED))
+
+    async def read_locations(self, domain: str, device: str) -> list[Location]:
+        self._need(Stream.LOCATIONS)
+        found = await last_of_each(self._link, Stream.LOCATIONS, locations_filter(domain, device))
+        return [msgspec.json.decode(kept.payload, type=Location) for kept in found.values()]
 
     # --- the webhooks bucket: `calls.events.ports.EventBus` ---
 

@@ -89,28 +89,37 @@ class KeptValues:
         await self._store(Stream.WEBHOOKS, write)
 
     async def list(self, key: tuple[str, ...]) -> dict[str, Kept]:
-        found: dict[str, Kept] = {}
-        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        found = await last_of_each(self._link, Stream.WEBHOOKS, f"{kept_subject(key)}.*")
+        return {decode_token(subject.rpartition(".")[2]): kept for subject, kept in found.items()}
 
-        def take(message: Message) -> None:
-            if message.status is not None:
-                if not over.done():
-                    over.set_result(None)
-                return
-            name, sequence = message.header(b"Nats-Subject"), message.header(b"Nats-Sequence")
-            if name and sequence and b"KV-Operation:" not in message.headers and b"Nats-Marker" not in message.headers:
-                found[decode_token(name.rpartition(".")[2])] = Kept(message.payload, int(sequence))
 
-        inbox = self._link.new_inbox()
-        stop = self._link.subscribe(inbox, take)
-        try:
-            question = {"multi_last": [f"{kept_subject(key)}.*"], "batch": MOST_LISTED}
-            subject = f"$JS.API.DIRECT.GET.{Stream.WEBHOOKS}"
-            self._link.publish(subject, msgspec.json.encode(question), reply=inbox)
-            async with asyncio.timeout(LIST_TIMEOUT_S):
-                await over
-        except (LinkDown, TimeoutError) as error:
-            raise BusUnavailable from error
-        finally:
-            stop()
-        return found
+async def last_of_each(link: Link, stream: Stream, subjects: str) -> dict[str, Kept]:
+    """Return what is kept under each of the `subjects` of a bucket, by subject.
+
+    Raises:
+        BusUnavailable: no server answers.
+    """
+    found: dict[str, Kept] = {}
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def take(message: Message) -> None:
+        if message.status is not None:
+            if not over.done():
+                over.set_result(None)
+            return
+        name, sequence = message.header(b"Nats-Subject"), message.header(b"Nats-Sequence")
+        if name and sequence and b"KV-Operation:" not in message.headers and b"Nats-Marker" not in message.headers:
+            found[name] = Kept(message.payload, int(sequence))
+
+    inbox = link.new_inbox()
+    stop = link.subscribe(inbox, take)
+    try:
+        question = {"multi_last": [subjects], "batch": MOST_LISTED}
+        link.publish(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(question), reply=inbox)
+        async with asyncio.timeout(LIST_TIMEOUT_S):
+            await over
+    except (LinkDown, TimeoutError) as error:
+        raise BusUnavailable from error
+    finally:
+        stop()
+    return found

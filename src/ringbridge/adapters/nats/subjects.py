@@ -138,6 +138,11 @@ def location_key(domain: str, device: str, contact: str) -> str:
     return f"$KV.locations.{encode_token(domain)}.{encode_token(device)}.{contact_digest(contact)}"
 
 
+def locations_filter(domain: str, device: str) -> str:
+    """Return the subject of all locations of a device."""
+    return f"$KV.locations.{encode_token(domain)}.{encode_token(device)}.*"
+
+
 def location_of(subject: str) -> tuple[str, str, str]:
     """Return domain, device and contact digest of a subject of the locations bucket."""
     _, _, domain, device, digest = subject.split(".")

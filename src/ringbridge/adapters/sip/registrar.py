@@ -119,8 +119,7 @@ class SipRegistrar:
         if verdict is not Verdict.OK or device is None:
             if verdict is Verdict.WRONG:
                 log.warning("register_refused", domain=domain, device=name, source=event.peer.host)
-            challenge = self._digest.challenge(domain, self._clock.now(), stale=verdict is Verdict.STALE)
-            return Registered(401, "Unauthorized", tuple(challenge))
+            return self._challenge(domain, stale=verdict is Verdict.STALE)
         async with self._one_at_a_time[device.aor]:
             try:
                 return await self._bind(event, device)
@@ -128,6 +127,9 @@ class SipRegistrar:
                 if len(self._one_at_a_time) > 10_000:
                     for free in [name for name, lock in self._one_at_a_time.items() if not lock.locked()]:
                         del self._one_at_a_time[free]
+
+    def _challenge(self, domain: str, *, stale: bool = False) -> Registered:
+        return Registered(401, "Unauthorized", tuple(self._digest.challenge(domain, self._clock.now(), stale=stale)))
 
     async def _domain_of(self, host: str) -> str:
         """Return the domain that `host` names; RFC 3261 §19.1.4 has hosts without regard to case, and phones use it."""
@@ -145,11 +147,26 @@ class SipRegistrar:
             last = await self._bus.put_location(self._location(binding, device), ttl_s=ttl_s)
         for binding in decided.delete:
             last = await self._bus.delete_location(device.domain, device.device, binding.contact)
+        if decided.write and not await self._is_still(device):
+            for binding in decided.write:
+                await self._bus.delete_location(device.domain, device.device, binding.contact)
+            log.warning("register_of_a_device_that_went", domain=device.domain, device=device.device)
+            return self._challenge(device.domain)
         if last:
             await self._replica.wait_locations(last, timeout_s=SHOWN_WITHIN_S)
             contacts = [binding.contact for binding in decided.write]
             log.info("device_registered", domain=device.domain, device=device.device, contacts=contacts)
         return decided
+
+    async def _is_still(self, device: Device) -> bool:
+        """Return whether the bus has the device that proved itself, not another of its name.
+
+        Asked once its location is stored: whoever deletes the device before that leaves it to us, whoever does later
+        finds the location.
+        """
+        stored = await self._bus.read_record("device", device.key)
+        now = stored.record if stored is not None else None
+        return isinstance(now, Device) and (now.ha1_md5, now.ha1_sha256) == (device.ha1_md5, device.ha1_sha256)
 
     def _location(self, binding: Binding, device: Device) -> Location:
         target = binding.target

@@ -93,7 +93,8 @@ async def delete_with_credential(store: Store, bus: Bus, kind: str, key: Key, *,
     """Delete a directory record and return the sequence. Of a user's credential only the epoch stays.
 
     Whoever gets the name later goes on from that: neither the password nor a token of before is theirs. A device's
-    locations go with it, so that calls to the next of its name do not ring the phones of the last.
+    locations go with it, so that calls to the next of its name do not ring the phones of the last: those that the bus
+    has once the device is gone, as a REGISTER that stores one later finds out by itself.
     """
     if kind == "user" and await store.record("credential", key) is not None:
         domain, user = key
@@ -103,6 +104,7 @@ async def delete_with_credential(store: Store, bus: Bus, kind: str, key: Key, *,
     sequence = await bus.delete_record(kind, key, revision=revision)
     if kind == "device":
         domain, *_, device = key
-        for location in await store.locations(domain, device):
-            await bus.delete_location(domain, device, location.contact)
+        found = [*await bus.read_locations(domain, device), *await store.locations(domain, device)]
+        for contact in {location.contact for location in found}:
+            await bus.delete_location(domain, device, contact)
     return sequence
