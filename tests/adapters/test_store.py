@@ -358,6 +358,21 @@ async def test_a_user_s_calls_are_those_made_and_those_taken_part_in(store: Repl
     assert ([call.call_id for call in page.calls], page.total) == (["first", "made"], 2)
 
 
+async def test_active_calls_are_narrowed_to_those_since(store: ReplicaStore) -> None:
+    calls = [call_of(f"c{number}", at=float(number)) for number in (1, 2, 3)]
+    rung = LegInvited(LegId("t1"), target("1001"), "sip-t1", b"d", at=2.0)
+    calls += [call_of(f"r{number}", rung, user="1002", at=float(number)) for number in (1, 4)]
+    users = {TakesPart(DOMAIN, "1001", CallId(name)): True for name in ("r1", "r4")}
+    await store.apply(StoreBatch(calls=calls, users=users))
+    for user, names in (("1001", ["c2", "c3", "r4"]), ("1002", ["r4"]), (None, ["c2", "c3", "r4"])):
+        page = await store.active_calls(domain=DOMAIN, user=user, since=2.0)
+        assert ([call.call_id for call in page.calls], page.total) == (names, len(names))
+        assert await store.count_active(domain=DOMAIN, user=user, since=2.0) == len(names)
+    of_all = await store.active_calls_of(None, since=2.0)
+    assert ([call.call_id for call in of_all.calls], of_all.total) == (["c2", "c3", "r4"], 3)
+    assert await store.count_active(domain=DOMAIN, user="1001") == 5
+
+
 async def test_how_many_calls_a_user_has_follows_them_at_once(store: ReplicaStore) -> None:
     async def counted() -> tuple[int, int]:
         made, taken = [await store.count_active(domain=DOMAIN, user=user) for user in ("1001", "1002")]

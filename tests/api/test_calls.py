@@ -409,5 +409,10 @@ async def test_whoever_gets_a_name_later_has_nothing_of_the_calls_of_who_had_it(
         assert world.writes == writes
         assert (await client.post(CALLS, json=order("new") | {"synchronous": "yes"})).status_code == 200
         assert (await client.get(f"{CALLS}/new")).status_code == 200
+        lists = [CALLS, *(["/ns-api/v2/domains/demo/calls", "/ns-api/v2/calls"] if key == "manager_key" else [])]
+        for path in lists:
+            assert [one["call-id"] for one in (await client.get(path)).json()] == ["new"], path
+            assert (await client.get(f"{path}/count")).json() == {"total": 1}, path
     async with world.client(world.super_key) as root:
         assert (await root.get(f"{CALLS}/old")).status_code == 200
+        assert (await root.get("/ns-api/v2/calls/count")).json() == {"total": 2}

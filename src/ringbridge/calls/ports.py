@@ -184,16 +184,27 @@ class Store(Directory, History, Protocol):
         ...
 
     async def active_calls(
-        self, *, domain: str | None = None, user: str | None = None, start: int = 1, limit: int = 100
+        self,
+        *,
+        domain: str | None = None,
+        user: str | None = None,
+        since: float = 0.0,
+        start: int = 1,
+        limit: int = 100,
     ) -> CallPage:
-        """Return active calls of all, of a domain, or of a user in it: made by them, or with a phone of theirs."""
+        """Return active calls of all, of a domain, or of a user in it: made by them, or with a phone of theirs.
+
+        Only those that were requested at `since` or later, epoch seconds.
+        """
         ...
 
-    async def active_calls_of(self, domains: Sequence[str] | None, *, start: int = 1, limit: int = 100) -> CallPage:
+    async def active_calls_of(
+        self, domains: Sequence[str] | None, *, since: float = 0.0, start: int = 1, limit: int = 100
+    ) -> CallPage:
         """Return the active calls of several domains, or (None) of all; `limit` 0 counts them alone."""
         ...
 
-    async def count_active(self, *, domain: str | None = None, user: str | None = None) -> int: ...
+    async def count_active(self, *, domain: str | None = None, user: str | None = None, since: float = 0.0) -> int: ...
 
     async def active_by_user(self, domain: str) -> dict[str, int]:
         """Return how many calls each user of a domain has, made or with a phone of theirs; only those who have any."""

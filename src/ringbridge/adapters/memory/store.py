@@ -231,24 +231,32 @@ class MemoryStore:
         return next(iter(by_session + by_leg), None)
 
     async def active_calls(
-        self, *, domain: str | None = None, user: str | None = None, start: int = 1, limit: int = 100
+        self,
+        *,
+        domain: str | None = None,
+        user: str | None = None,
+        since: float = 0.0,
+        start: int = 1,
+        limit: int = 100,
     ) -> CallPage:
-        found = sorted(self._active(domain, user), key=lambda call: (call.requested_at, call.sequence))
+        found = sorted(self._active(domain, user, since), key=lambda call: (call.requested_at, call.sequence))
         first = max(start, 1) - 1
         return CallPage(found[first : first + limit], len(found))
 
-    async def active_calls_of(self, domains: Sequence[str] | None, *, start: int = 1, limit: int = 100) -> CallPage:
-        every = (await self.active_calls(limit=len(self._calls))).calls
+    async def active_calls_of(
+        self, domains: Sequence[str] | None, *, since: float = 0.0, start: int = 1, limit: int = 100
+    ) -> CallPage:
+        every = (await self.active_calls(since=since, limit=len(self._calls))).calls
         found = [call for call in every if domains is None or call.domain in domains]
         first = max(start, 1) - 1
         return CallPage(found[first : first + limit], len(found))
 
-    async def count_active(self, *, domain: str | None = None, user: str | None = None) -> int:
-        return len(list(self._active(domain, user)))
+    async def count_active(self, *, domain: str | None = None, user: str | None = None, since: float = 0.0) -> int:
+        return len(list(self._active(domain, user, since)))
 
-    def _active(self, domain: str | None, user: str | None) -> Iterable[Call]:
+    def _active(self, domain: str | None, user: str | None, since: float = 0.0) -> Iterable[Call]:
         for call in self._calls.values():
-            if call.is_over or domain not in (None, call.domain):
+            if call.is_over or domain not in (None, call.domain) or call.requested_at < since:
                 continue
             if user in (None, call.user) or user in users_in(call):
                 yield call

@@ -47,16 +47,18 @@ class ActiveCalls:
         for one in changed:
             self._counts.pop(one, None)
 
-    def page(self, *, domain: str | None, user: str | None, start: int, limit: int) -> CallPage:
-        """Return part of the calls of all domains, of a domain, or of a user in it."""
-        statement = _made(select(*_SHOWN), domain, user)
+    def page(self, *, domain: str | None, user: str | None, since: float, start: int, limit: int) -> CallPage:
+        """Return part of the calls of all domains, of a domain, or of a user in it, that began at `since` or later."""
+        statement = _made(select(*_SHOWN), domain, user, since)
         if user is not None:
-            statement = select(union_all(statement, _shared(select(*_SHOWN), domain, user)).subquery())
-        return CallPage(self._bodies(statement, start=start, limit=limit), self.count(domain=domain, user=user))
+            statement = select(union_all(statement, _shared(select(*_SHOWN), domain, user, since)).subquery())
+        total = self.count(domain=domain, user=user, since=since)
+        return CallPage(self._bodies(statement, start=start, limit=limit), total)
 
-    def page_of(self, domains: Sequence[str] | None, *, start: int, limit: int) -> CallPage:
+    def page_of(self, domains: Sequence[str] | None, *, since: float, start: int, limit: int) -> CallPage:
         """Return part of the calls of several domains, or (None) of all; `limit` 0 counts them alone."""
         active = ~calls.c.is_over if domains is None else ~calls.c.is_over & calls.c.domain.in_(domains)
+        active = active & (calls.c.started_at >= since) if since else active
         total = int(self._link.all(select(func.count()).select_from(calls).where(active))[0][0])
         found = self._bodies(select(*_SHOWN).where(active), start=start, limit=limit) if limit else []
         return CallPage(found, total)
@@ -66,14 +68,14 @@ class ActiveCalls:
         ordered = statement.order_by(shown.started_at, shown.sequence)
         return [_decode(row.body) for row in self._link.all(ordered.limit(limit).offset(max(start, 1) - 1))]
 
-    def count(self, *, domain: str | None, user: str | None) -> int:
+    def count(self, *, domain: str | None, user: str | None, since: float = 0.0) -> int:
         """Return how many `page` has in all."""
-        if domain is not None and user is not None:
+        if domain is not None and user is not None and not since:
             return self._count_of(domain, user)
         count = select(func.count())
-        total = int(self._link.all(_made(count.select_from(calls), domain, user))[0][0])
+        total = int(self._link.all(_made(count.select_from(calls), domain, user, since))[0][0])
         if user is not None:
-            total += int(self._link.all(_of_user(count.select_from(call_users), domain, user))[0][0])
+            total += int(self._link.all(_shared(count, domain, user, since))[0][0])
         return total
 
     def _count_of(self, domain: str, user: str) -> int:
@@ -103,16 +105,20 @@ class ActiveCalls:
         return [_decode(row.body) for row in found]
 
 
-def _made(statement: Select[Any], domain: str | None, user: str | None) -> Select[Any]:
-    statement = statement.where(~calls.c.is_over)
+def _made(statement: Select[Any], domain: str | None, user: str | None, since: float) -> Select[Any]:
+    statement = _since(statement.where(~calls.c.is_over), since)
     if domain is not None:
         statement = statement.where(calls.c.domain == domain)
     return statement if user is None else statement.where(calls.c.user == user)
 
 
-def _shared(statement: Select[Any], domain: str | None, user: str) -> Select[Any]:
+def _shared(statement: Select[Any], domain: str | None, user: str, since: float) -> Select[Any]:
     is_its = (call_users.c.domain == calls.c.domain) & (call_users.c.call_id == calls.c.call_id)
-    return _of_user(statement.join_from(call_users, calls, is_its), domain, user)
+    return _since(_of_user(statement.select_from(call_users.join(calls, is_its)), domain, user), since)
+
+
+def _since(statement: Select[Any], since: float) -> Select[Any]:
+    return statement.where(calls.c.started_at >= since) if since else statement
 
 
 def _of_user(statement: Select[Any], domain: str | None, user: str) -> Select[Any]:

@@ -288,15 +288,23 @@ class SqlStore:
         return None
 
     async def active_calls(
-        self, *, domain: str | None = None, user: str | None = None, start: int = 1, limit: int = 100
+        self,
+        *,
+        domain: str | None = None,
+        user: str | None = None,
+        since: float = 0.0,
+        start: int = 1,
+        limit: int = 100,
     ) -> CallPage:
-        return self._active.page(domain=domain, user=user, start=start, limit=limit)
+        return self._active.page(domain=domain, user=user, since=since, start=start, limit=limit)
 
-    async def active_calls_of(self, domains: Sequence[str] | None, *, start: int = 1, limit: int = 100) -> CallPage:
-        return self._active.page_of(domains, start=start, limit=limit)
+    async def active_calls_of(
+        self, domains: Sequence[str] | None, *, since: float = 0.0, start: int = 1, limit: int = 100
+    ) -> CallPage:
+        return self._active.page_of(domains, since=since, start=start, limit=limit)
 
-    async def count_active(self, *, domain: str | None = None, user: str | None = None) -> int:
-        return self._active.count(domain=domain, user=user)
+    async def count_active(self, *, domain: str | None = None, user: str | None = None, since: float = 0.0) -> int:
+        return self._active.count(domain=domain, user=user, since=since)
 
     async def active_by_user(self, domain: str) -> dict[str, int]:
         return self._active.by_user(domain)

@@ -16,6 +16,7 @@ from ringbridge.api.http.answers import Accepted, Answer, Count, HeaderPair, acc
 from ringbridge.api.http.requests import Request
 from ringbridge.api.parts import ApiParts
 from ringbridge.calls.place import Placed
+from ringbridge.calls.ports import CallPage
 from ringbridge.model import names
 from ringbridge.model.call import Call
 from ringbridge.model.errors import CallError, Refusal
@@ -80,40 +81,51 @@ class CallHandlers:
     async def list_of_all(self, request: Request) -> Answer:
         """List the active calls of every domain that the token rules over."""
         page = request.page()
-        domains = await ruled_domains(self._store, request.principal)
-        found = await self._store.active_calls_of(domains, start=page.start, limit=page.limit)
+        found = await self._of_all(request, start=page.start, limit=page.limit)
         return page_answer([call_view(call) for call in found.calls], page=page, path=request.path, total=found.total)
 
     async def count_of_all(self, request: Request) -> Answer:
         """Count the active calls of every domain that the token rules over."""
-        domains = await ruled_domains(self._store, request.principal)
-        return json_answer(Count((await self._store.active_calls_of(domains, limit=0)).total))
+        return json_answer(Count((await self._of_all(request, start=1, limit=0)).total))
+
+    async def _of_all(self, request: Request, *, start: int, limit: int) -> CallPage:
+        principal = request.principal
+        domains = await ruled_domains(self._store, principal)
+        # Whoever rules over several had them too when they were others'.
+        since = await own_since(self._store, principal, domains[0]) if domains else 0.0
+        return await self._store.active_calls_of(domains, since=since, start=start, limit=limit)
 
     async def list_of_domain(self, request: Request) -> Answer:
         """List the active calls of a domain."""
         await self._known_domain(request)
-        page = request.page()
-        found = await self._store.active_calls(domain=request.domain, start=page.start, limit=page.limit)
-        return page_answer([call_view(call) for call in found.calls], page=page, path=request.path, total=found.total)
+        return await self._listed(request, None)
 
     async def count_of_domain(self, request: Request) -> Answer:
         """Count the active calls of a domain."""
         await self._known_domain(request)
-        return json_answer(Count(await self._store.count_active(domain=request.domain)))
+        return await self._counted(request, None)
 
     async def list_of_user(self, request: Request) -> Answer:
         """List the active calls that a user made or takes part in."""
         await self._known_user(request)
-        page = request.page()
-        found = await self._store.active_calls(
-            domain=request.domain, user=request.user, start=page.start, limit=page.limit
-        )
-        return page_answer([call_view(call) for call in found.calls], page=page, path=request.path, total=found.total)
+        return await self._listed(request, request.user)
 
     async def count_of_user(self, request: Request) -> Answer:
         """Count the active calls that a user made or takes part in."""
         await self._known_user(request)
-        return json_answer(Count(await self._store.count_active(domain=request.domain, user=request.user)))
+        return await self._counted(request, request.user)
+
+    async def _listed(self, request: Request, user: str | None) -> Answer:
+        """List what goes on, but for calls of somebody who had this domain's or user's name before."""
+        page, since = request.page(), await own_since(self._store, request.principal, request.domain)
+        found = await self._store.active_calls(
+            domain=request.domain, user=user, since=since, start=page.start, limit=page.limit
+        )
+        return page_answer([call_view(call) for call in found.calls], page=page, path=request.path, total=found.total)
+
+    async def _counted(self, request: Request, user: str | None) -> Answer:
+        since = await own_since(self._store, request.principal, request.domain)
+        return json_answer(Count(await self._store.count_active(domain=request.domain, user=user, since=since)))
 
     async def read(self, request: Request) -> Answer:
         """Read one call, by any of its ids."""
