@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import pytest
 
-from ringbridge.adapters.memory.bus import Entry
+from ringbridge.adapters.memory.stream import Entry
 from ringbridge.adapters.nats.subjects import Stream, record_of
 from ringbridge.api.directory.audit import RECORDED
 from ringbridge.api.document.operations import Operation

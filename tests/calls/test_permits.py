@@ -14,7 +14,7 @@ from ringbridge.model.errors import CallError, Refusal
 from ringbridge.model.events import CallEnded
 from tests.calls.nodes import messages, on_bus
 from tests.calls.samples import DOMAIN, START, T1, requested, requested_call
-from tests.calls.tenants import Tenant, dial_rule
+from tests.calls.tenants import OWN_KEY, Tenant, dial_rule
 
 # --- who may call what ---
 
@@ -95,6 +95,26 @@ async def test_verified_numbers_may_be_shown() -> None:
     with pytest.raises(CallError) as refused:
         await tenant.place(call_id="c", caller_id_number="+4566666666")
     assert refused.value.code == "caller-id-not-allowed"
+
+
+async def test_a_number_that_is_verified_for_a_user_is_that_user_s_alone() -> None:
+    tenant = Tenant()
+    tenant.store.put(User(DOMAIN, "1002", verified_caller_ids="+4588888888"))
+    with pytest.raises(CallError) as refused:
+        await tenant.place(call_id="a", caller_id_number="+4588888888")
+    assert refused.value.code == "caller-id-not-allowed"
+
+
+async def test_a_phone_outside_that_is_rung_first_is_shown_no_other_number_either() -> None:
+    tenant = Tenant().with_rules(trunk_rule())
+    put_user(tenant, verified_caller_ids="+45 88 88 88 88")
+    asked: dict[str, str | bool] = {"call_orig_user": "4531234567", "callback_caller_id_number": "4588888888"}
+    assert (await tenant.plan(OWN_KEY, call_id="a", **asked)).origination_caller_id.number == "4588888888"
+    with pytest.raises(CallError) as refused:
+        await tenant.place(OWN_KEY, call_id="b", **{**asked, "callback_caller_id_number": "4577777777"})
+    assert [(one.field, one.code) for one in refused.value.faults] == [
+        ("callback-caller-id-number", "caller-id-not-allowed")
+    ]
 
 
 # --- limits ---

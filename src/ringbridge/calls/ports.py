@@ -155,7 +155,6 @@ class Bus(Protocol):
 
     async def read_locations(self, domain: str, device: str) -> list[Location]:
         """Return the locations of a device from the bus itself, in no order."""
-        ...
 
 
 class NodeAway(Exception):

@@ -16,6 +16,7 @@ from enum import Enum
 import msgspec
 
 from ringbridge.adapters.memory.presence import MemoryPresence
+from ringbridge.adapters.memory.stream import Entry, MemoryStream
 from ringbridge.adapters.nats.subjects import (
     CALL_STREAMS,
     Stream,
@@ -40,7 +41,7 @@ from ringbridge.calls.ports import Claimable, CommandHandler, NodeAway, StoredCa
 from ringbridge.model.audit import AuditEntry
 from ringbridge.model.deliveries import CallName
 from ringbridge.model.directory import KINDS, Location, Record, kind_of
-from ringbridge.model.errors import BusUnavailable, Conflict
+from ringbridge.model.errors import BusUnavailable
 from ringbridge.model.events import CallEvent, CallRequested, decode, encode
 from ringbridge.model.ids import CallId, DomainName, NodeId
 
@@ -52,46 +53,6 @@ class Fault(Enum):
     """Nothing is stored."""
     STORED = "stored"
     """It is stored, and the writer is not told; whoever comes again with the same write learns it."""
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """One message of a stream; `removed` marks a deleted key."""
-
-    sequence: int
-    subject: str
-    payload: bytes
-    removed: bool
-
-
-class MemoryStream:
-    """One stream: its messages, and the last of each subject tree."""
-
-    def __init__(self, incarnation: str) -> None:
-        self.incarnation = incarnation
-        self.entries: list[Entry] = []
-        self.last: dict[str, Entry] = {}
-        self.changed = asyncio.Event()
-
-    def store(
-        self, subject: str, payload: bytes, *, tree: str, expected: int | None = None, removed: bool = False
-    ) -> int:
-        self.check(tree, expected)
-        entry = Entry(len(self.entries) + 1, subject, payload, removed)
-        self.entries.append(entry)
-        self.last[tree] = entry
-        self.changed.set()
-        self.changed = asyncio.Event()
-        return entry.sequence
-
-    def check(self, tree: str, expected: int | None) -> None:
-        """Return if `expected`, where given, is the last sequence under `tree`.
-
-        Raises:
-            Conflict: it is not.
-        """
-        last = self.last.get(tree)
-        if expected is not None and expected != (last.sequence if last else 0):
-            raise Conflict
 
 
 def _record_in(entry: Entry | None) -> Record | None:

@@ -15,7 +15,8 @@ from ringbridge.model.errors import BusUnavailable
 from ringbridge.model.presence import UserPresence
 
 if TYPE_CHECKING:
-    from ringbridge.adapters.memory.bus import MemoryHub, MemoryStream
+    from ringbridge.adapters.memory.bus import MemoryHub
+    from ringbridge.adapters.memory.stream import MemoryStream
 
 
 class MemoryPresence:
