@@ -132,6 +132,35 @@ async def test_a_device_is_added_with_a_password_told_once_shown_and_removed(api
     assert "`ringbridge devices list` has those that are there" in of_user.err
 
 
+async def test_a_device_s_password_is_reset_and_told_once(api: Api) -> None:
+    key = api.world.manager_key
+    before = await api.world.store.device("demo", "1001_desk")
+    done = await run(api, "devices", "reset-password", "1001_desk", key=key)
+    assert done.status == 0
+    [password] = done.out.splitlines()
+    assert len(password) >= 20
+    assert "keep it now, it is not shown again" in done.err
+    after = await api.world.store.device("demo", "1001_desk")
+    assert after is not None
+    assert after != before
+    assert with_password(after, password) == after
+    as_json = json.loads((await run(api, "devices", "reset-password", "1001_desk", "--json", key=key)).out)
+    assert (as_json["code"], len(as_json["device-sip-registration-password"])) == (202, len(password))
+    gone = await run(api, "devices", "reset-password", "1001_none", key=key)
+    assert (gone.status, gone.out) == (2, "")
+    process = await asyncio.create_subprocess_exec(
+        *(PROGRAM, "devices", "reset-password", "1001_desk", "--ask-password", "--url", api.url, "--key", key),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate(b"my own word\n")
+    assert (process.returncode, out) == (0, b""), err
+    own = await api.world.store.device("demo", "1001_desk")
+    assert own is not None
+    assert with_password(own, "my own word") == own
+
+
 async def test_a_device_s_name_in_several_domains_is_asked_for_with_its_domain(api: Api) -> None:
     done = await run(api, "devices", "remove", "1001_desk")
     assert done.status == 2

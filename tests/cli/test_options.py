@@ -87,6 +87,8 @@ async def test_a_shell_is_told_what_may_come_next(words: str, offered: str) -> N
         (("users", "add", "--first-name", "Ada", "--scope", "x"), ["USER", "--last-name", "--email"]),
         (("calls", "list", "--limit", "0"), ["--limit"]),
         (("calls", "list", "--nonsense"), ["--nonsense"]),
+        (("calls", "list", "--nonsense", "5", "--limit", "0", "--wrong=x"), ["--nonsense", "--wrong", "--limit"]),
+        (("devices", "show", "--nonsense", "-x"), ["--nonsense", "-x"]),
     ],
 )
 async def test_every_fault_of_a_command_line_is_told_at_once(line: tuple[str, ...], faults: list[str]) -> None:

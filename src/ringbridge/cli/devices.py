@@ -10,6 +10,8 @@ from ringbridge.cli.asking import Asking, Domain, Limit, More, OfDomain, User, a
 from ringbridge.cli.completing import device_names
 
 PASSWORD = "device-sip-registration-password"  # noqa: S105 - the field's name on the wire
+MADE_PASSWORD_BYTES = 18
+"""As the API makes them."""
 OPTION_OF = {
     "device": "DEVICE",
     "domain": "--domain",
@@ -19,6 +21,9 @@ OPTION_OF = {
     PASSWORD: "the password",
 }
 
+AskPassword = Annotated[
+    bool, typer.Option("--ask-password", help="Ask for its password; not on a terminal: read a line.")
+]
 Named = typer.Argument(metavar="DEVICE", help="Its name, or device@domain.", autocompletion=device_names)
 OfUser = Annotated[str | None, typer.Option("--user", metavar="USER", help="Whose. Default: it is looked for.")]
 
@@ -65,9 +70,7 @@ async def add(  # noqa: PLR0913 - one argument an option
     user: Annotated[str, typer.Option("--user", metavar="USER", help="Whose phone: extension, or user@domain.")],
     model: Annotated[str, typer.Option("--model", metavar="MODEL", help="What phone it is.")] = "",
     auto_answer: Annotated[bool, typer.Option("--auto-answer", help="It answers its user's own calls itself.")] = False,
-    ask_password: Annotated[
-        bool, typer.Option("--ask-password", help="Ask for its password; not on a terminal: read a line.")
-    ] = False,
+    ask_password: AskPassword = False,
     more: More = None,
     domain: OfDomain = None,
 ) -> None:
@@ -104,6 +107,38 @@ async def add(  # noqa: PLR0913 - one argument an option
 
 
 @asks_api(OPTION_OF)
+async def reset_password(
+    asking: Asking,
+    device: Annotated[str, Named],
+    *,
+    ask_password: AskPassword = False,
+    user: OfUser = None,
+    domain: OfDomain = None,
+) -> None:
+    """Give a device another password, made here: it is written to standard output this once, alone on a line."""
+    import secrets
+
+    import msgspec
+
+    from ringbridge.cli.directory_lists import device_path
+
+    path = await device_path(asking.api, device, domain=domain, user=user)
+    password = asked_password() if ask_password else secrets.token_urlsafe(MADE_PASSWORD_BYTES)
+    answer = await asking.api.send("PUT", path, content=msgspec.json.encode({PASSWORD: password}))
+    told = {} if ask_password else {PASSWORD: password}
+    if asking.as_json:
+        asking.write_json(msgspec.json.decode(answer.content, type=dict[str, object]) | told)
+        return
+    for line in told.values():
+        asking.terminal.line(line)
+    asking.note(
+        f"{device} has another password"
+        + (": keep it now, it is not shown again" if told else ", the one that you gave")
+        + "\nthe phone needs it at its next registration; until its last one runs out it is rung as before"
+    )
+
+
+@asks_api(OPTION_OF)
 async def remove(
     asking: Asking,
     devices: Annotated[
@@ -127,5 +162,5 @@ async def remove(
             asking.terminal.line(f"removed {device}")
 
 
-COMMANDS = {"list": list_, "show": show, "add": add, "remove": remove}
+COMMANDS = {"list": list_, "show": show, "add": add, "reset-password": reset_password, "remove": remove}
 """In the order in which `--help` shows them."""

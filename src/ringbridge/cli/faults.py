@@ -6,7 +6,7 @@ from typing import Final
 
 # typer has its own copy of click, which is no dependency of ours.
 from typer._click.core import Context
-from typer._click.exceptions import UsageError
+from typer._click.exceptions import NoSuchOption, UsageError
 from typer.core import TyperCommand
 
 _NEXT: Final = "\nError: "
@@ -32,13 +32,28 @@ class Command(TyperCommand):
             raise UsageError(_NEXT.join(faults), ctx) from None
 
     def _faults(self, ctx: Context, args: list[str]) -> list[str]:
-        """Return what is wrong with each argument and option; with the line as such, nothing."""
-        try:
-            values, _, _ = self.make_parser(ctx).parse_args(args)
-        except UsageError:
-            return []
-        faults = []
+        """Return what is wrong with each argument and option; with the line as such, nothing.
+
+        Beside an option that there is not, nothing is said of arguments: what follows it may be its value, or one.
+        """
+        unknown: list[str] = []
+        left = list(args)
+        values: dict[str, object] | None = None
+        while values is None:
+            try:
+                values, _, _ = self.make_parser(ctx).parse_args(list(left))
+            except NoSuchOption as fault:
+                unknown.append(fault.format_message())
+                place = next((n for n, arg in enumerate(left) if arg.partition("=")[0] == fault.option_name), None)
+                if place is None:  # a letter among several
+                    return unknown
+                del left[place]
+            except UsageError:
+                return unknown
+        faults = list(unknown)
         for parameter in self.get_params(ctx):
+            if unknown and parameter.param_type_name != "option":
+                continue
             try:
                 parameter.handle_parse_result(ctx, values, [])
             except UsageError as fault:
