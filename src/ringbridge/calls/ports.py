@@ -191,10 +191,7 @@ class Store(Directory, History, Protocol):
         start: int = 1,
         limit: int = 100,
     ) -> CallPage:
-        """Return active calls of all, of a domain, or of a user in it: made by them, or with a phone of theirs.
-
-        Only those that were requested at `since` or later, epoch seconds.
-        """
+        """Return active calls of all, a domain, or a user who made or is in them; requested at `since` or later."""
         ...
 
     async def active_calls_of(
