@@ -13,11 +13,11 @@ import msgspec
 from ringbridge.adapters.memory.store import MemoryStore
 from ringbridge.adapters.sip.engine import SipEngine
 from ringbridge.adapters.sip.leg import SipLeg
-from ringbridge.adapters.sip.leg_events import CONNECTION_DOWN
+from ringbridge.adapters.sip.leg_events import CONNECTION_DOWN, SESSION_EXPIRED
 from ringbridge.adapters.sip.node import SipNode, SipNodeSettings
 from ringbridge.adapters.sip.sound import RINGBACK_AFTER_S
 from ringbridge.calls.found import connection_target
-from ringbridge.calls.ports import Answered, LegOrder, LegSignal, Refused, Ringing
+from ringbridge.calls.ports import Answered, HungUp, LegOrder, LegSignal, Refused, Ringing
 from ringbridge.media import offer_answer, sdp
 from ringbridge.media.offer_answer import DEFAULT_CODECS
 from ringbridge.model.call import Side
@@ -27,7 +27,7 @@ from ringbridge.model.events import CallerId, Target
 from ringbridge.model.ids import LegId, SessionId
 from ringbridge.phone.audio import hears, tone_frames
 from ringbridge.phone.rtp import RtpParty
-from ringbridge.sip.session_events import EndpointEvent, IncomingInvite, Reinvited, ReinviteResult
+from ringbridge.sip.session_events import Ended, EndedBy, EndpointEvent, IncomingInvite, Reinvited, ReinviteResult
 from tests.adapters.loops import until
 from tests.adapters.relay_folder import relay_in
 from tests.calls.samples import DOMAIN, VirtualClock
@@ -214,3 +214,14 @@ async def test_a_leg_through_a_connection_that_is_down_is_refused_and_nothing_is
         store.put(msgspec.structs.replace(down, health=Health.UP))
         await dial(engine, msgspec.structs.replace(order, leg_id="t2", target=connection_target(trunk, "4570", "")))
         await phone.answer()
+
+
+async def test_a_leg_whose_session_nobody_refreshed_says_so(data_dir: Path) -> None:
+    phone = Phone(await RtpParty.open(ssrc=1))
+    async with stage(data_dir, [phone]) as (engine, told):
+        await dial(engine, phone.order("o1"))
+        await phone.answer()
+        await until(lambda: any(isinstance(one, Answered) for one in told))
+        session = engine._calls[CALL].legs[LegId("o1")].session
+        engine.on_event(Ended(session, EndedBy.EXPIRED, 408))
+        assert told[-1] == HungUp(LegId("o1"), SESSION_EXPIRED)

@@ -71,3 +71,11 @@ def test_a_connections_credentials_are_for_the_host_that_its_invites_go_to(addre
 
 def test_a_connection_that_is_not_to_be_authenticated_to_gets_no_proof() -> None:
     assert credentials_of(trunk("192.0.2.7", connection_sip_authenticate_as_client_enabled="no")) is None
+
+
+@pytest.mark.parametrize(("setting", "expires_s"), [("", None), ("system-default", None), ("yes", None), ("no", 0)])
+def test_a_connection_says_whether_its_calls_have_a_session_timer(setting: str, expires_s: int | None) -> None:
+    trunk = Connection(DOMAIN, "trunk", other={"connection-sip-session-timer-enabled": setting})
+    target = connection_target(TRUNK, "4531234567", "")
+    order = LegOrder(SessionId("s"), LegId("t1"), target, CallerId("+4570101010"), DOMAIN)
+    assert invite_order(order, sdp=b"", connection=trunk).session_expires_s == expires_s

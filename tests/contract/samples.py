@@ -92,6 +92,7 @@ SPECIAL: dict[str, tuple[Json, Json]] = {
     "user-scope": ("Advanced User", "Call Center Agent"),
     "connection-address": ("192.0.2.7:5070", "192.0.2.8:5072"),
     "connection-sip-transport-protocol": ("TCP", "TLS"),
+    "connection-sip-session-timer-enabled": ("yes", "no"),
     "dail-rule-matching-to-uri": ("sip:6601*@*", "sip:6602*@*"),
     "dail-rule-matching-from-uri": ("sip:10XX@*", "sip:11XX@*"),
     "dial-rule-matching-day-of-week": ("12345", "67"),

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @dataclass
 class Stage:
-    """A node, and the edge of its carrier, where everybody is busy. The numbers 71… lead there."""
+    """A node, and the edge of its carrier, where everybody is busy. The numbers 7… and 8… lead there."""
 
     api: Api
     edge: Trunk
@@ -67,11 +67,14 @@ async def stage() -> AsyncIterator[Stage]:
         line = connection(
             "line",
             int(edge.address.rpartition(":")[2]),
+            connection_sip_session_timer_enabled="no",
             connection_sip_registration_enabled="yes",
             connection_sip_registration_username="line7",
             connection_sip_registration_password=REGISTRATION,
         )
-        directory = document(connections=[watched, line], rules=[rule("7", "carrier")], users=[user("1001")])
+        directory = document(
+            connections=[watched, line], rules=[rule("7", "carrier"), rule("8", "line")], users=[user("1001")]
+        )
         _, api = await stack.enter_async_context(node(directory, settings={"log.level": "warning"}))
         yield Stage(api, edge)
 
@@ -105,3 +108,12 @@ async def test_a_connection_is_registered_with_digest_and_taken_back(stage: Stag
         return asked[-1].first("Expires") == "0" and asked[-1].first("Authorization") is not None
 
     await until(is_taken_back, within_s=10)
+
+
+async def test_a_connection_says_whether_its_calls_have_a_session_timer(stage: Stage) -> None:
+    for call_id, number in (("t7", "7201"), ("t8", "8201")):
+        await stage.api.place(call_id, number, number)
+        await stage.api.in_state(call_id, "ended")
+    invites = {one.uri.removeprefix("sip:")[:4]: one for one in stage.edge.requests if one.method == "INVITE"}
+    assert (invites["7201"].first("Session-Expires"), "timer" in invites["7201"].tokens("Supported")) == ("1800", True)
+    assert (invites["8201"].first("Session-Expires"), "timer" in invites["8201"].tokens("Supported")) == (None, False)

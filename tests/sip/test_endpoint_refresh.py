@@ -132,7 +132,7 @@ def test_refresh_that_nobody_answers_ends_the_session() -> None:
     assert "BYE" in rig.statuses()
     rig.wait(33)
     ended = rig.event(Ended)
-    assert (ended.session, ended.by, ended.status) == (session, EndedBy.TIMEOUT, 408)
+    assert (ended.session, ended.by, ended.status) == (session, EndedBy.EXPIRED, 408)
     assert rig.gone()
 
 
@@ -155,7 +155,7 @@ def test_peer_that_does_not_refresh_is_ended_a_little_early() -> None:
     assert rig.sent() == []
     rig.wait(0.2)
     rig.reply(rig.sent_request("BYE"), 200)
-    assert rig.event(Ended).by is EndedBy.TIMEOUT
+    assert rig.event(Ended).by is EndedBy.EXPIRED
 
 
 def test_peers_refresh_starts_the_time_anew() -> None:
@@ -185,6 +185,33 @@ def test_our_invite_asks_for_a_timer_when_told_to_and_for_a_longer_one_on_422() 
     assert rig.no_events()
     rig.reply(again, 422, headers=(("Min-SE", "700"),))  # type: ignore[arg-type]  # it is the request
     assert rig.event(Failed).status == 422
+
+
+def test_an_order_says_whether_a_timer_is_asked_for() -> None:
+    rig = Rig(EndpointSettings("192.0.2.1", 5060, session_expires_s=120))
+    _, invite = rig.invite(session_expires_s=600)
+    assert (invite.first("Session-Expires"), invite.tokens("Supported")) == ("600", ["100rel", "timer"])
+    rig.reply(invite, 422, headers=(("Min-SE", "300"),))
+    assert rig.sent()[1].first("Session-Expires") == "600"
+    _, invite = rig.invite(session_expires_s=0)
+    assert (invite.first("Session-Expires"), invite.tokens("Supported")) == (None, ["100rel"])
+    rig.reply(invite, 422, headers=(("Min-SE", "300"),))
+    rig.sent_request("ACK")
+    assert rig.event(Failed).status == 422
+
+
+def test_a_session_without_a_timer_is_left_alone_and_offers_none_later() -> None:
+    rig = Rig(EndpointSettings("192.0.2.1", 5060, session_expires_s=120))
+    session, _, _ = rig.answered(session_expires_s=0)
+    rig.wait(3600)
+    assert rig.sent() == []
+    rig.endpoint.reinvite(session, SDP, rig.now)
+    reinvite = rig.sent_request("INVITE")
+    assert (reinvite.first("Session-Expires"), reinvite.tokens("Supported")) == (None, ["100rel"])
+    rig.reply(reinvite, 200, sdp=OTHER_SDP)
+    rig.sent()
+    rig.wait(3600)
+    assert rig.sent() == []
 
 
 def test_a_phone_that_knows_no_timers_is_asked_at_half_time_whether_it_is_still_there() -> None:

@@ -208,6 +208,18 @@ def test_session_timer_goes_on_after_the_crash() -> None:
     rig.sent_request("UPDATE")
 
 
+@pytest.mark.parametrize(("asked", "refreshes"), [(0, 0), (240, 1)])
+def test_a_call_that_is_answered_after_the_crash_has_the_timer_that_it_was_to_have(asked: int, refreshes: int) -> None:
+    before = Rig()
+    session, invite = before.invite(session_expires_s=asked)
+    before.reply(invite, 180)
+    rig, _ = crash(session)
+    rig.reply(invite, 200, sdp=OTHER_SDP)
+    rig.sent_request("ACK")
+    rig.wait(121)
+    assert len({message.first("CSeq") for message in rig.sent()}) == refreshes
+
+
 def test_answered_session_of_the_peer_is_restored_too() -> None:
     before = Rig()
     session, _, ok = before.accepted()

@@ -201,6 +201,11 @@ class Connection(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True
         return (self.domain, self.connection_orig_match_pattern)
 
     @property
+    def has_session_timer(self) -> bool:
+        """Whether its calls have a session timer (`connection-sip-session-timer-enabled`): by default, yes."""
+        return self.other.get("connection-sip-session-timer-enabled") != "no"
+
+    @property
     def pcmu_only(self) -> bool:
         """Whether its calls have no codec for sound but PCMU (`connection-pcmu-only-enabled`)."""
         return self.other.get("connection-pcmu-only-enabled") == "yes"

@@ -166,6 +166,7 @@ class Line:
             EndedBy.REMOTE: by_remote,
             EndedBy.LOCAL: f"by us ({event.status})",
             EndedBy.TIMEOUT: "no ACK or no life",
+            EndedBy.EXPIRED: "its session timer ran out",
         }
         reason = f", {event.reason_header}" if event.reason_header else ""
         self._tell(PhoneEventKind.ENDED, ways[event.by] + reason)

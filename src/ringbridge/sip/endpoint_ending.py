@@ -91,7 +91,8 @@ def _report_hung_up(stack: Stack, session: Session, status: int, now: float) -> 
         # A 200 crossed our CANCEL: the application never heard of an answer, and need not.
         event = Failed(session, Failure.CANCELLED, 487, "Request Terminated", reason_header=session.reason_header)
     elif session.dead_status is not None:
-        event = Ended(session, EndedBy.TIMEOUT, session.dead_status)
+        by = EndedBy.EXPIRED if session.expired else EndedBy.TIMEOUT
+        event = Ended(session, by, session.dead_status)
     else:
         event = Ended(session, EndedBy.LOCAL, status, session.reason_header)
     finish(stack, session, event, now)

@@ -20,7 +20,7 @@ from ringbridge.sip.endpoint_exchange import (
     request_in_dialog,
     status_of,
 )
-from ringbridge.sip.endpoint_settings import ALLOW, SDP, SUPPORTED
+from ringbridge.sip.endpoint_settings import ALLOW, SDP, SUPPORTED, UNTIMED
 from ringbridge.sip.endpoint_stack import Stack
 from ringbridge.sip.errors import ProtocolError
 from ringbridge.sip.message import Response
@@ -54,6 +54,7 @@ class SessionWatch:
     def on_timer(self, name: int, now: float) -> None:
         """Refresh, or end the session."""
         if name == _EXPIRE or now >= self._ends_at:
+            self._session.expired = True
             die(self._stack, self._session, 408, now)
             return
         self._timer = self._stack.queue.set(min(now + _RETRY_S, self._ends_at), self, _REFRESH)
@@ -112,7 +113,8 @@ def refresh(stack: Stack, session: Session, watch: SessionWatch, now: float) -> 
 
 
 def _send_offer(stack: Stack, session: Session, sdp: bytes, now: float, *, report: bool) -> None:
-    headers = [stack.contact(session.dialog.peer.transport), ALLOW, SUPPORTED]
+    supported = SUPPORTED if session.timer_s != 0 else UNTIMED
+    headers = [stack.contact(session.dialog.peer.transport), ALLOW, supported]
     watch = session.watch
     if watch is not None:
         refresher = "uac" if watch.we_refresh else "uas"

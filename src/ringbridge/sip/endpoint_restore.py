@@ -37,6 +37,7 @@ def restore(stack: Stack, snapshot: SessionSnapshot, now: float, *, credentials:
     session.invite_routes = snapshot.invite_routes
     session.peer_tcp = None if snapshot.peer_tcp is None else _peer(snapshot.peer_tcp)
     session.peer_updates = snapshot.peer_updates
+    session.timer_s = snapshot.timer_s
     session.local_sdp = snapshot.local_sdp
     if credentials is not None:
         session.auth = Authorizer(replace(credentials, realm=credentials.realm or snapshot.realm or None))

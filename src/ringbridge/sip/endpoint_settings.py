@@ -9,6 +9,8 @@ from ringbridge.sip.timers import Timers
 
 ALLOW: Final = ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY")
 SUPPORTED: Final = ("Supported", "100rel, timer")
+UNTIMED: Final = ("Supported", "100rel")
+"""RFC 4028 §9: who does not name `timer` is left no timer to keep; where a session is to have none."""
 SDP: Final = ("Content-Type", "application/sdp")
 
 

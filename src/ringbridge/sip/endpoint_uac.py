@@ -22,7 +22,7 @@ from ringbridge.sip.endpoint_exchange import (
 )
 from ringbridge.sip.endpoint_prack import take_reliable
 from ringbridge.sip.endpoint_refresh import watch_session
-from ringbridge.sip.endpoint_settings import ALLOW, SDP, SUPPORTED
+from ringbridge.sip.endpoint_settings import ALLOW, SDP, SUPPORTED, UNTIMED
 from ringbridge.sip.endpoint_stack import Stack
 from ringbridge.sip.errors import ProtocolError
 from ringbridge.sip.headers import parse_seconds
@@ -55,6 +55,7 @@ def prepare_invite(stack: Stack, order: InviteOrder) -> Session:
     session.invite_routes = order.route_set
     session.peer_tcp = order.peer_tcp
     session.local_sdp = order.sdp
+    session.timer_s = order.session_expires_s
     if order.credentials is not None:
         session.auth = Authorizer(order.credentials)
     _attach(stack, session, order.headers, order.sdp).prepare()
@@ -65,9 +66,11 @@ def _attach(stack: Stack, session: Session, headers: Headers, sdp: bytes) -> Exc
     """Give a session the exchange of its INVITE."""
     dialog = session.dialog
     settings = stack.settings
-    lines = [stack.contact(dialog.peer.transport), ALLOW, SUPPORTED, ("User-Agent", settings.user_agent)]
-    if settings.session_expires_s is not None:
-        lines.append(("Session-Expires", str(settings.session_expires_s)))
+    timer_s = _timer_s(stack, session)
+    supported = SUPPORTED if session.timer_s != 0 else UNTIMED
+    lines = [stack.contact(dialog.peer.transport), ALLOW, supported, ("User-Agent", settings.user_agent)]
+    if timer_s is not None:
+        lines.append(("Session-Expires", str(timer_s)))
     lines += headers
     if sdp:
         lines.append(SDP)
@@ -87,6 +90,11 @@ def _attach(stack: Stack, session: Session, headers: Headers, sdp: bytes) -> Exc
     exchange.on_retry = partial(_on_retry, session)
     session.exchange = exchange
     return exchange
+
+
+def _timer_s(stack: Stack, session: Session) -> int | None:
+    """Return the session timer that a session's INVITE asks for, in seconds; None: none."""
+    return stack.settings.session_expires_s if session.timer_s is None else session.timer_s or None
 
 
 def attach_sent_invite(stack: Stack, session: Session) -> None:
@@ -173,7 +181,7 @@ def _on_answer(session: Session, exchange: Exchange, response: Response, peer: P
         return
     session.answered = True
     session.peer_updates = "UPDATE" in (response.first("Allow") or "")
-    watch_session(stack, session, agree_as_uac(response, asked_s=stack.settings.session_expires_s), now)
+    watch_session(stack, session, agree_as_uac(response, asked_s=_timer_s(stack, session)), now)
     # RFC 3262 §5: a reliable provisional may have brought the answer, and then the 2xx brings none. Deviates: some
     # phones do so after an unreliable one too; to hang up on them helps nobody.
     sdp = sdp_of(response) or (early_sdp or {}).get(dialog.remote_tag, b"")
@@ -223,11 +231,13 @@ def _ask_for_longer(session: Session, exchange: Exchange, response: Response, no
     request = exchange.request
     if session.state not in (State.CALLING, State.PROCEEDING) or request.first("Min-SE") is not None:
         return False
+    if session.timer_s == 0:
+        return False
     try:
         least_s = read_min_se(response)
     except ProtocolError:
         return False
-    request.set("Session-Expires", str(max(least_s, exchange.stack.settings.session_expires_s or 0)))
+    request.set("Session-Expires", str(max(least_s, _timer_s(exchange.stack, session) or 0)))
     request.set("Min-SE", str(least_s))
     exchange.retry(now)
     return True

@@ -161,6 +161,7 @@ class Session:
         "early",
         "early_sdp",
         "exchange",
+        "expired",
         "held_ack",
         "invite_branch",
         "invite_cseq",
@@ -179,6 +180,7 @@ class Session:
         "sip_call_id",
         "state",
         "subscribed",
+        "timer_s",
         "watch",
     )
 
@@ -216,6 +218,10 @@ class Session:
         """Reason of our CANCEL or BYE."""
         self.dead_status: int | None = None
         """Why the dialog died, if it did: the status to report."""
+        self.expired = False
+        """The dialog died because nobody refreshed the session in time."""
+        self.timer_s: int | None = None
+        """`InviteOrder.session_expires_s`."""
         self.peer_updates = False
         self.subscribed = False
         """We sent REFER: NOTIFY is expected."""
@@ -264,6 +270,7 @@ class Session:
             stay_with_peer=dialog.stay_with_peer,
             peer_updates=self.peer_updates,
             peer_timer=None if watch is None else SessionTimerSnapshot(watch.expires_s, watch.we_refresh),
+            timer_s=self.timer_s,
             realm="" if self.auth is None else self.auth.realm,
             local_sdp=self.local_sdp if established else b"",
         )

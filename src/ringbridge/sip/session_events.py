@@ -39,7 +39,9 @@ class EndedBy(Enum):
     REMOTE = "remote"
     LOCAL = "local"
     TIMEOUT = "timeout"
-    """No ACK came, the session timer ran out, or the dialog died (481 or 408 to a request in it)."""
+    """No ACK came, or the dialog died (481 or 408 to a request in it)."""
+    EXPIRED = "expired"
+    """The session timer ran out: nobody refreshed it (RFC 4028 §10)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ class InviteOrder:
     """Where requests over `tcp_over_bytes` go; tried once, then `peer` (RFC 3261 §18.1.1)."""
     sip_call_id: str | None = None
     """None: a new one."""
+    session_expires_s: int | None = None
+    """Session timer to ask for (RFC 4028); None: the endpoint's own; 0: none, and none is known to the peer."""
     stay_with_peer: bool = False
     """NAT: requests inside the dialog go to where the peer's answer came from, whatever its Contact says."""
 

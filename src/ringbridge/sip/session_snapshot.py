@@ -52,6 +52,8 @@ class SessionSnapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     peer_updates: bool = False
     """The peer allows UPDATE."""
     peer_timer: SessionTimerSnapshot | None = None
+    timer_s: int | None = None
+    """`InviteOrder.session_expires_s`."""
     realm: str = ""
     """The realm that was answered, where the credentials name none: the dialog's route may lead to another host."""
     local_sdp: bytes = b""

@@ -43,6 +43,7 @@ def invite_order(order: LegOrder, *, sdp: bytes, connection: Connection | None) 
         credentials=credentials_of(connection),
         route_set=target.route_set,
         peer_tcp=Peer(Transport.TCP, target.host, target.port) if transport is Transport.UDP else None,
+        session_expires_s=None if connection is None or connection.has_session_timer else 0,
         stay_with_peer=target.nat,
     )
 

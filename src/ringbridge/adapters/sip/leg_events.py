@@ -45,10 +45,15 @@ from ringbridge.sip.session_events import (
 log = structlog.get_logger()
 
 NO_COMMON_CODEC = ReleaseCause(Result.FAILED, "no-common-codec", 488)
+SESSION_EXPIRED = ReleaseCause(Result.FAILED, "session-expired")
+"""Its session timer ran out: its party has not refreshed it, or has not answered our refreshes."""
 DIALOG_DIED = ReleaseCause(Result.FAILED, "dialog-died")
 CONNECTION_DOWN = ReleaseCause(Result.UNREACHABLE, "connection-down")
 """Its connection does not answer, by the node that keeps watch of it: nothing was sent."""
 TRANSPORT_FAILED = ReleaseCause(Result.UNREACHABLE, "transport-failed")
+
+ENDS = {EndedBy.REMOTE: HUNG_UP, EndedBy.EXPIRED: SESSION_EXPIRED}
+"""Why a leg has ended, by who ended its session; by all others its dialog died."""
 
 
 def _ignore(session_id: SessionId, signal: LegSignal) -> None:
@@ -188,12 +193,12 @@ class LegEvents:
         self.legs.pop(leg.session, None)
         if leg.going_over:
             leg.going_over = False
-            leg.released = leg.released or (HUNG_UP if event.by is EndedBy.REMOTE else DIALOG_DIED)
+            leg.released = leg.released or ENDS.get(event.by, DIALOG_DIED)
             self._tell(leg, Refused(leg.leg_id, leg.released))
             return
         if event.by is EndedBy.LOCAL or leg.released is not None:
             return
-        leg.released = HUNG_UP if event.by is EndedBy.REMOTE else DIALOG_DIED
+        leg.released = ENDS.get(event.by, DIALOG_DIED)
         self._tell(leg, ports.HungUp(leg.leg_id, leg.released))
 
     def _on_reinvited(self, event: Reinvited, leg: SipLeg) -> None:

@@ -102,7 +102,12 @@ CONNECTION_FIELDS: Final = (
         allowed="udp, tcp, tls",
     ),
     Field("connection-check-orig-matching-sip-header", default="from"),
-    Field("connection-sip-session-timer-enabled", default="system-default"),
+    Field(
+        "connection-sip-session-timer-enabled",
+        description="Whether its calls have a session timer (RFC 4028); the system's default is yes.",
+        enum=("system-default", "yes", "no"),
+        default="system-default",
+    ),
     Field("connection-prevent-rtp-port-change-enabled", YES_NO, default="no"),
     Field("connection-hide-post-dial-delay-with-ringback-enabled", YES_NO, default="no"),
     Field("connection-remote-ringback-handling", default="allowed"),
