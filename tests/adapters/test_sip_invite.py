@@ -9,6 +9,7 @@ from ringbridge.calls.found import connection_target
 from ringbridge.calls.ports import LegOrder
 from ringbridge.model.directory import Connection
 from ringbridge.model.events import CallerId
+from ringbridge.model.field_tables import checks
 from ringbridge.model.ids import DomainName, LegId, SessionId
 from ringbridge.sip.session_orders import InviteOrder
 from tests.calls.samples import DOMAIN
@@ -79,3 +80,50 @@ def test_a_connection_says_whether_its_calls_have_a_session_timer(setting: str, 
     target = connection_target(TRUNK, "4531234567", "")
     order = LegOrder(SessionId("s"), LegId("t1"), target, CallerId("+4570101010"), DOMAIN)
     assert invite_order(order, sdp=b"", connection=trunk).session_expires_s == expires_s
+
+
+@pytest.mark.parametrize(
+    ("form", "number", "asserted"),
+    [
+        ("passerted", "+4570101010", '"Ann" <sip:+4570101010@gw.example>'),
+        ("[*]", "1001", '"Ann" <sip:1001@gw.example>'),
+        ("sip:[*]@carrier.example", "+4570101010", '"Ann" <sip:+4570101010@carrier.example>'),
+        ("[*]@<OwnDomain>:5080", "1001", '"Ann" <sip:1001@demo.example:5080>'),
+        ("sips:+45[*]@[2001:db8::7]", "70101010", '"Ann" <sips:+4570101010@[2001:db8::7]>'),
+        ("sip:+4570000000@carrier.example", "1001", '"Ann" <sip:+4570000000@carrier.example>'),
+        ("tel:[*]", "+4570101010", '"Ann" <tel:+4570101010>'),
+        ("tel:[*]", "1001", '"Ann" <tel:1001;phone-context=demo.example>'),
+        ("tel:[*]", "reception", '"Ann" <sip:reception@gw.example>'),
+        ("TEL:+4570000000", "1001", '"Ann" <tel:+4570000000>'),
+    ],
+)
+def test_a_caller_is_asserted_as_the_format_says(form: str, number: str, asserted: str) -> None:
+    assert checks.asserted_id(form) is None
+    assert headers_of(form, CallerId(number, "Ann")) == [("P-Asserted-Identity", asserted)]
+
+
+@pytest.mark.parametrize(
+    ("form", "headers"),
+    [
+        ("", []),
+        ("[*]", []),
+        ("tel:[*]", []),
+        ("tel:+4570000000", [("P-Asserted-Identity", "<tel:+4570000000>")]),
+        ("sip:main@carrier.example", [("P-Asserted-Identity", "<sip:main@carrier.example>")]),
+    ],
+)
+def test_a_hidden_caller_is_asserted_only_as_what_is_the_same_for_all(form: str, headers: list[object]) -> None:
+    assert headers_of(form, CallerId("anonymous", "Anonymous")) == [("Privacy", "id"), *headers]
+
+
+@pytest.mark.parametrize(
+    "form", ["sip:[*]@", "sip:a b@c", "a@b@c", "tel:x", "http://x", "sip:x@h:99999", 'a"@h', "a@h>"]
+)
+def test_a_format_that_makes_no_uri_is_refused(form: str) -> None:
+    assert checks.asserted_id(form) is not None
+
+
+def headers_of(form: str, caller_id: CallerId) -> list[tuple[str, str]]:
+    trunk = Connection(DOMAIN, "trunk", connection_address="gw.example", connection_custom_p_asserted_id_format=form)
+    order = LegOrder(SessionId("s"), LegId("t1"), connection_target(trunk, "45", ""), caller_id, DOMAIN)
+    return list(invite_order(order, sdp=b"", connection=trunk).headers)

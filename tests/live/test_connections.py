@@ -14,7 +14,7 @@ from ringbridge.sip.message import Request, Response
 from tests.adapters.test_connection_registration import PASSWORD as REGISTRATION
 from tests.adapters.test_connection_registration import Registrar
 from tests.adapters.trunk import Answer, Trunk, status, trunk
-from tests.live.node import DOMAIN, Api, connection, document, node, rule, until, user
+from tests.live.node import CALLER_ID, DOMAIN, Api, connection, document, node, rule, until, user
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -63,6 +63,7 @@ async def stage() -> AsyncIterator[Stage]:
             int(edge.address.rpartition(":")[2]),
             connection_health_check_enabled="yes",
             connection_health_check_interval_seconds=5,
+            connection_custom_p_asserted_id_format="tel:[*]",
         )
         line = connection(
             "line",
@@ -117,3 +118,10 @@ async def test_a_connection_says_whether_its_calls_have_a_session_timer(stage: S
     invites = {one.uri.removeprefix("sip:")[:4]: one for one in stage.edge.requests if one.method == "INVITE"}
     assert (invites["7201"].first("Session-Expires"), "timer" in invites["7201"].tokens("Supported")) == ("1800", True)
     assert (invites["8201"].first("Session-Expires"), "timer" in invites["8201"].tokens("Supported")) == (None, False)
+
+
+async def test_a_caller_is_asserted_as_the_connection_wants_it(stage: Stage) -> None:
+    await stage.api.place("p7", "7301", "8301", callback_caller_id_number=CALLER_ID)
+    await stage.api.in_state("p7", "ended")
+    (invite,) = [one for one in stage.edge.requests if one.method == "INVITE" and one.uri.startswith("sip:7301@")]
+    assert (invite.first("P-Asserted-Identity") or "").endswith(f"<tel:{CALLER_ID}>")

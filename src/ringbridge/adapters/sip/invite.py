@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from ringbridge.calls.found import host_and_port
 from ringbridge.calls.ports import LegOrder
+from ringbridge.model.dial_rules import CAPTURED, OWN_DOMAIN
 from ringbridge.model.directory import Connection
-from ringbridge.model.events import CallerId, Target
+from ringbridge.model.events import CallerId
+from ringbridge.model.field_tables import checks
 from ringbridge.model.release import ANSWERED_ELSEWHERE, ReleaseCause, Result
 from ringbridge.sip.auto_answer import auto_answer_headers, family_of
 from ringbridge.sip.digest import Credentials
@@ -13,6 +18,9 @@ from ringbridge.sip.peer import Peer, Transport
 from ringbridge.sip.session_orders import InviteOrder
 from ringbridge.sip.uri import NameAddress, Uri
 
+ASSERTED_SIP: Final = re.compile(checks.ASSERTED_SIP, re.IGNORECASE)
+ASSERTED_TEL: Final = re.compile(checks.ASSERTED_TEL, re.IGNORECASE)
+TELEPHONE: Final = re.compile(r"\+?[0-9]{1,32}")
 ANONYMOUS_HOST = "anonymous.invalid"
 """RFC 3323 §4.1.1.3: the host of a From that tells nobody."""
 
@@ -32,7 +40,7 @@ def invite_order(order: LegOrder, *, sdp: bytes, connection: Connection | None) 
     if order.added_header is not None:
         headers.append(order.added_header)
     if connection is not None:
-        headers += _identity(order.caller_id, connection, target)
+        headers += _identity(order, connection)
     return InviteOrder(
         peer=peer,
         uri=target.uri,
@@ -80,11 +88,39 @@ def _from(caller_id: CallerId, domain: str) -> str:
     return NameAddress(caller_id.name, Uri("sip", caller_id.number, host).serialize()).serialize()
 
 
-def _identity(caller_id: CallerId, connection: Connection, target: Target) -> list[tuple[str, str]]:
+def _identity(order: LegOrder, connection: Connection) -> list[tuple[str, str]]:
     """Return what a carrier is told of the caller beside From (RFC 3325 §9.1, RFC 3323 §4.2)."""
-    if _is_anonymous(caller_id):
-        return [("Privacy", "id")]
-    if not connection.connection_custom_p_asserted_id_format:
-        return []
-    uri = Uri("sip", caller_id.number, target.host).serialize()
-    return [("P-Asserted-Identity", NameAddress(caller_id.name, uri).serialize())]
+    caller_id, form = order.caller_id, connection.connection_custom_p_asserted_id_format
+    if not _is_anonymous(caller_id):
+        return [_asserted(caller_id.name, _asserted_uri(form, order))] if form else []
+    headers = [("Privacy", "id")]
+    if _is_uri(form) and CAPTURED not in form:
+        # RFC 3325 §7: the carrier may know by whom it is paid, and tells nobody.
+        headers.append(_asserted("", _asserted_uri(form, order)))
+    return headers
+
+
+def _asserted(name: str, uri: Uri) -> tuple[str, str]:
+    return ("P-Asserted-Identity", NameAddress(name, uri.serialize()).serialize())
+
+
+def _is_uri(form: str) -> bool:
+    return ASSERTED_SIP.fullmatch(form) is not None or ASSERTED_TEL.fullmatch(form) is not None
+
+
+def _asserted_uri(form: str, order: LegOrder) -> Uri:
+    """Return the URI that a format makes of the caller; a format that is none asserts the number at the carrier."""
+    number = order.caller_id.number
+
+    def filled(text: str) -> str:
+        return text.replace(CAPTURED, number).replace(OWN_DOMAIN, order.domain)
+
+    tel = ASSERTED_TEL.fullmatch(form)
+    if tel is not None and TELEPHONE.fullmatch(said := filled(tel[1])):
+        # RFC 3966 §5.1.4: a number that is not global says where it is one.
+        return Uri("tel", said, "", params={} if said[0] == "+" else {"phone-context": order.domain})
+    sip = ASSERTED_SIP.fullmatch(form)
+    if sip is None:
+        return Uri("sip", number, order.target.host)
+    scheme, user, host, port = sip.groups()
+    return Uri((scheme or "sip").lower(), filled(user), filled(host), int(port) if port else None)

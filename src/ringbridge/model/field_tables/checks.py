@@ -21,6 +21,13 @@ NUMBER_ALLOWED: Final = "digits with an optional leading +; spaces, dashes and b
 SCOPE_NAMES: Final = tuple(SCOPES)
 RESERVED: Final = frozenset({"count", "reorder", ".", ".."})
 """Names that paths of the API have for themselves, or that clients resolve away (RFC 3986 §5.2.4)."""
+ASSERTED_SIP: Final = (
+    r"(?:(sips?):)?((?:[A-Za-z0-9._+*#~!-]|\[\*\]){1,64})"
+    r"@((?:[A-Za-z0-9.-]|<OwnDomain>){1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::([1-9][0-9]{0,4}))?"
+)
+"""How a caller is asserted: with `[*]` for its number and `<OwnDomain>` for its domain."""
+ASSERTED_TEL: Final = r"tel:(\[\*\]|\+[0-9]{1,32})"
+_ASSERTED: Final = re.compile(f"{ASSERTED_SIP}|{ASSERTED_TEL}|[^@:]*", re.IGNORECASE)
 _SEGMENT: Final = re.compile(r"[!-.0-~]{1,128}")
 _TIME_FRAME: Final = re.compile(r"[!-.0-~]([ -.0-~]{0,62}[!-.0-~])?")
 _HOST_PORT: Final = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
@@ -96,6 +103,13 @@ def host_port(text: str) -> str | None:
 def transport(text: str) -> str | None:
     """A SIP transport."""
     return None if text.lower() in ("udp", "tcp", "tls") else "must be udp, tcp or tls"
+
+
+def asserted_id(text: str) -> str | None:
+    """How a caller is asserted to a carrier: a URI, or any word for the plain one."""
+    found = _ASSERTED.fullmatch(text)
+    is_there = found is not None and (found[4] is None or int(found[4]) < 65536)
+    return None if is_there else "must be sip:user@host or tel:+number, with [*] for the caller's number"
 
 
 def health_interval(text: str) -> str | None:

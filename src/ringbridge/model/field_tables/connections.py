@@ -114,7 +114,12 @@ CONNECTION_FIELDS: Final = (
     Field("connection-block-media-in-sip-180-ringing", YES_NO, default="no"),
     Field("connection-allow-mid-call-uri-updates-enabled", YES_NO, default="no"),
     Field("connection-record-all-calls-enabled", YES_NO, default="no"),
-    Field("connection-custom-p-asserted-id-format"),
+    Field(
+        "connection-custom-p-asserted-id-format",
+        description="How the caller is asserted (RFC 3325): `sip:[*]@host`, `tel:[*]` or a fixed URI; any other word: "
+        "the number at the connection's host; empty: not at all.",
+        check=checks.asserted_id,
+    ),
     Field("connection-require-sip-authentication-enabled", YES_NO, default="no"),
     Field("connection-translation-source-host"),
     Field("utc-offset"),
