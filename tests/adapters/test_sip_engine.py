@@ -211,6 +211,10 @@ async def test_a_leg_through_a_connection_that_is_down_is_refused_and_nothing_is
         assert told == [Refused(LegId("t1"), CONNECTION_DOWN)]
         await asyncio.sleep(0.05)
         assert not phone.invites
+        for_help = msgspec.structs.replace(connection_target(trunk, "112", ""), emergency=True)
+        await dial(engine, msgspec.structs.replace(order, leg_id="t3", target=for_help))
+        await until(lambda: len(phone.invites) == 1)
+        phone.invites.clear()
         store.put(msgspec.structs.replace(down, health=Health.UP))
         await dial(engine, msgspec.structs.replace(order, leg_id="t2", target=connection_target(trunk, "4570", "")))
         await phone.answer()

@@ -7,6 +7,8 @@ import pytest
 
 from ringbridge.model.connection_states import ConnectionState, Health, Registered
 from ringbridge.model.directory import Connection, DialRule
+from ringbridge.model.events import CallRequested
+from ringbridge.model.ids import CallId, DomainName
 from tests.api.world import CALLS, World
 
 PATH = "/ns-api/v2/domains/demo/connections/trunk"
@@ -131,3 +133,19 @@ async def test_what_is_found_is_in_no_trail_and_no_export(routed: World) -> None
     routed.put(state(Health.DOWN))
     async with routed.client(routed.super_key) as client:
         assert (await client.get("/ringbridge/v1/directory")).text == exported
+
+
+async def test_a_call_for_help_is_tried_all_the_same(routed: World) -> None:
+    domain = await routed.store.domain("demo")
+    assert domain is not None
+    rule = DialRule(
+        "demo", "demo", "help", "sip:112@*", dial_rule_application="to-connection", dial_rule_parameter="trunk"
+    )
+    routed.put(msgspec.structs.replace(domain, home_country="DK"), rule, state(Health.DOWN))
+    async with routed.client(routed.manager_key) as client:
+        answer = await client.post(CALLS, json={"call-id": "c1", "call-term-user": "112", "call-orig-user": "112"})
+    assert answer.status_code == 202, answer.text
+    (message,) = await routed.bus.read_call(DomainName("demo"), CallId("c1"))
+    (requested,) = message.events
+    assert isinstance(requested, CallRequested)
+    assert all(target.emergency for target in (*requested.plan.origination, *requested.plan.termination))

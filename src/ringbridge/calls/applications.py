@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ringbridge.calls.directory.ports import Directory
-from ringbridge.calls.found import Found, Resolved, connection_target, why_down
+from ringbridge.calls.found import Found, Resolved, connection_target
 from ringbridge.model.dial_rules import Destination, connection_of, header_of
 from ringbridge.model.directory import Connection, Device, User
 from ringbridge.model.errors import Fault
@@ -118,9 +118,6 @@ class Applications:
             state = "is not there" if connection is None else "is switched off or has no address"
             message = f"{named(destination)} leads to connection {name}, which {state}"
             return self._refused("no-connection", message, destination, name)
-        if (reason := await why_down(self._directory, connection)) is not None:
-            message = f"{named(destination)} leads to connection {name}, which is down: {reason}"
-            return self._refused("connection-down", message, destination, name)
         header = header_of(destination.application, destination.parameter)
         if isinstance(header, str):
             return self._refused("bad-header", f"{named(destination)}: {header}", destination, destination.parameter)

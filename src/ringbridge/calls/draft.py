@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from ringbridge.calls.dial_plans import Tries
-from ringbridge.calls.found import Found, Resolved
+from ringbridge.calls.found import Found, Resolved, is_watched, why_down
 from ringbridge.calls.ports import Clock, Store
 from ringbridge.calls.spending import Spending
 from ringbridge.calls.targets import Resolver
@@ -21,7 +21,7 @@ from ringbridge.model.dial_policy import is_emergency, policy_fault
 from ringbridge.model.dial_times import zone_of
 from ringbridge.model.directory import Connection, Domain, User
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
-from ringbridge.model.events import CallerId, CallPlan, CallRequest, Person, TransferPlan
+from ringbridge.model.events import CallerId, CallPlan, CallRequest, Person, Target, TransferPlan
 from ringbridge.model.limits import Claim, claims_of, claims_of_join, claims_of_transfer
 from ringbridge.model.numbers import plain_number, same_number
 from ringbridge.model.rates import Rates
@@ -141,8 +141,8 @@ class Drafts:
 
     def _plan(self, request: CallRequest, draft: Draft, orig: Found, term: Found) -> CallPlan:
         return CallPlan(
-            origination=orig.targets,
-            termination=term.targets,
+            origination=_targets(orig, draft.domain),
+            termination=_targets(term, draft.domain),
             origination_caller_id=draft.origination_caller_id,
             termination_caller_id=draft.termination_caller_id,
             dialled=term.dialled,
@@ -159,12 +159,26 @@ class Drafts:
         )
 
     async def _faults_of_policy(self, domain: Domain, user: User, sides: Sequence[tuple[str, Resolved]]) -> list[Fault]:
-        """Return what is against the numbers outside that would ring: policy, countries, and what they cost."""
+        """Return what is against what would ring outside: policy, countries, its price, a connection that is down."""
         outside = [(field, side.dialled) for field, side in sides if isinstance(side, Found) and side.leaves_domain]
         countries = self._settings.allowed_countries
         found = [policy_fault(number, field, domain, user, default_countries=countries) for field, number in outside]
         faults = [fault for fault in found if fault is not None]
-        return faults + await self._spending.faults(domain, user, outside, zone_of((domain.time_zone,)))
+        faults += await self._spending.faults(domain, user, outside, zone_of((domain.time_zone,)))
+        return faults + await self._faults_of_health(domain, sides)
+
+    async def _faults_of_health(self, domain: Domain, sides: Sequence[tuple[str, Resolved]]) -> list[Fault]:
+        """Return what is against connections that are down; a call for help is tried all the same."""
+        faults: list[Fault] = []
+        for field, side in sides:
+            if not isinstance(side, Found) or side.connection is None or is_emergency(side.dialled, domain):
+                continue
+            reason = await why_down(self._store, side.connection)
+            if reason is not None:
+                name = side.connection.connection_orig_match_pattern
+                message = f"would go out by connection {name}, which is down: {reason}"
+                faults.append(Fault(field, "connection-down", message, found=name))
+        return faults
 
     async def transfer(self, call: Call, name: str, to: str, remaining: Leg) -> TransferDraft:
         """Return who takes the place of the user `name`, who transfers `call` to `to`; `remaining` stays in it.
@@ -185,7 +199,7 @@ class Drafts:
             raise refusal_of(faults)
         shown = await self._caller_id_of(remaining, domain, user, outside=term.leaves_domain)
         plan = TransferPlan(
-            targets=term.targets,
+            targets=_targets(term, domain),
             caller_id=_as_shown(shown, term),
             dialled=term.dialled,
             ring_timeout_s=_ring_timeout_s(term, self._settings),
@@ -296,6 +310,13 @@ def _claims(domain: Domain, user: User, *sides: tuple[str, Found], is_transfer: 
     connections: tuple[tuple[str, Connection], ...] = tuple((field, connection) for field, _, connection in outside)
     claims = claims_of_transfer if is_transfer else claims_of
     return claims(domain, user, connections, is_offnet=bool(outside))
+
+
+def _targets(side: Found, domain: Domain) -> tuple[Target, ...]:
+    """Return what rings, with what is a call for help marked as that."""
+    if side.connection is None or not is_watched(side.connection) or not is_emergency(side.dialled, domain):
+        return side.targets
+    return tuple(msgspec.structs.replace(target, emergency=True) for target in side.targets)
 
 
 def _not_yours(orig: Found, user: User, domain: Domain, principal: Principal) -> Fault | None:

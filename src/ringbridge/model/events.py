@@ -64,6 +64,8 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     """Extra headers, already checked (dial rule applications `…-add-header`)."""
     nat: bool = False
     """Registered from another address than its contact names: its media address is learned from packets."""
+    emergency: bool = False
+    """A call for help, which is tried though its connection is said to be down."""
     pcmu_only: bool = False
     """A connection whose calls have no codec for sound but PCMU."""
 

@@ -147,12 +147,12 @@ class ConnectionKeeper:
         for key in self._states.keys() - self._wanted.keys():
             if self._is_mine(key, nodes):
                 await self._bus.delete_record(CONNECTION_STATE, key)
+        leaving = [held for key, held in self._held.items() if not self._is_mine(key, nodes)]
+        await asyncio.gather(*map(self._release, leaving))
         for key, connection in self._wanted.items():
-            held = self._held.get(key)
             if self._is_mine(key, nodes):
+                held = self._held.get(key)
                 await (self._take(key, connection, nodes) if held is None else self._write(held))
-            elif held is not None:
-                await self._release(held)
 
     def _is_mine(self, key: Key, nodes: frozenset[str]) -> bool:
         return chosen(f"connection {'/'.join(key)}", nodes) == self._node_id
@@ -177,11 +177,12 @@ class ConnectionKeeper:
 
     async def _stop_unwanted(self) -> None:
         """End what is kept of connections that are gone, or were changed: those are taken anew."""
+        ending: list[_Held] = []
         for key, held in list(self._held.items()):
             now = self._wanted.get(key)
             if now is None or _what_is_kept(now) != _what_is_kept(held.connection):
-                del self._held[key]
-                await self._end(held)
+                ending.append(self._held.pop(key))
+        await asyncio.gather(*map(self._end, ending))
 
     async def _take(self, key: Key, connection: Connection, nodes: frozenset[str]) -> None:
         """Begin to keep a connection, unless another node does still."""

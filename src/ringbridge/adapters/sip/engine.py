@@ -96,7 +96,7 @@ class SipEngine:
             codecs, refusal = DEFAULT_CODECS, NO_COMMON_CODEC
         local = offer(session_id=int(new_token()[:15], 16), host=relay.host, port=relay.port(side), codecs=codecs)
         connection = await self._connection(order.domain, order.target.connection)
-        if await why_down(self._directory, connection) is not None:
+        if not order.target.emergency and await why_down(self._directory, connection) is not None:
             refusal = CONNECTION_DOWN
         try:
             session = self._node.endpoint.prepare_invite(invite_order(order, sdp=local.sdp(), connection=connection))
