@@ -110,6 +110,7 @@ def test_what_cannot_be_sent_is_refused(loop_factory: LoopFactory) -> None:
         with transport(Seen()) as (udp, address):
             assert not udp.send(b"x" * 70_000, address)
             assert not udp.send(b"x", Peer(Transport.UDP, "::1", 5060))
+            assert not udp.send(b"x", Peer(Transport.UDP, "127.0.0.1", 65_536))
 
     run(main(), loop_factory)
 

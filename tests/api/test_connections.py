@@ -149,3 +149,12 @@ async def test_a_call_for_help_is_tried_all_the_same(routed: World) -> None:
     (requested,) = message.events
     assert isinstance(requested, CallRequested)
     assert all(target.emergency for target in (*requested.plan.origination, *requested.plan.termination))
+
+
+@pytest.mark.parametrize("address", ["192.0.2.9:0", "192.0.2.9:65536", "192.0.2.9:", "a b"])
+async def test_an_address_that_is_none_is_refused(routed: World, address: str) -> None:
+    async with routed.client(routed.manager_key) as client:
+        answer = await client.put(PATH, json={"connection-address": address})
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["field"] == "connection-address"
+        assert (await client.put(PATH, json={"connection-address": "192.0.2.9:65535"})).status_code == 202

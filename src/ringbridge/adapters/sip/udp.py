@@ -56,6 +56,8 @@ class UdpTransport:
                 self._socket.sendto(data, (peer.host, peer.port))
             except BlockingIOError:
                 return True
+            except OverflowError:  # a port that is none
+                return False
             except OSError as error:
                 if not self._take_errors() and error.errno != errno.ECONNREFUSED:
                     return False

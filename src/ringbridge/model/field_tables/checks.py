@@ -97,7 +97,9 @@ def number_or_wildcard(text: str) -> str | None:
 
 def host_port(text: str) -> str | None:
     """A host or address with an optional port."""
-    return None if _HOST_PORT.fullmatch(text) else "must be host or host:port"
+    found = _HOST_PORT.fullmatch(text)
+    is_there = found is not None and (found[2] is None or 0 < int(found[2][1:]) < 65536)
+    return None if is_there else "must be host or host:port"
 
 
 def transport(text: str) -> str | None:
