@@ -150,6 +150,7 @@ def test_toml_keeps_its_types() -> None:
         ("[relay]\nport_min = 20000\nport_max = 20002", "relay.port_max"),
         ("[node]\nroles = ['engine']", "bus.url"),
         ("[webhooks]\nallowed_networks = ['10.0.0.0/99']", "webhooks.allowed_networks"),
+        ("[sip]\ndenied_networks = ['10.0.0.0/99']", "sip.denied_networks"),
         ("[http]\ntrusted_proxies = ['10.0.0.0/99']", "http.trusted_proxies"),
         ("[http]\nhttps = 'files'", "http.tls_cert"),
         ("[http]\nplain = 'no'", "http.plain"),

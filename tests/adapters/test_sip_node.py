@@ -5,6 +5,7 @@ import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator
+from ipaddress import ip_network
 from typing import TypeVar
 
 import pytest
@@ -13,6 +14,7 @@ from ringbridge.adapters.sip.node import SipNode, SipNodeSettings, reachable_add
 from ringbridge.adapters.sip.node_settings import settings_of
 from ringbridge.adapters.sip.udp import BATCH
 from ringbridge.config import SipConfig
+from ringbridge.model.addresses import PeerRules
 from ringbridge.sip.peer import Peer, Transport
 from ringbridge.sip.session_events import (
     AckReceived,
@@ -180,6 +182,103 @@ def test_a_late_loop_reads_the_answer_before_it_sends_a_request_again(loop_facto
                     phone.recv(65536)
 
     run(main(), loop_factory)
+
+
+def answer_to(invite: bytes, *headers: bytes) -> bytes:
+    """Return the 200 of a phone that says where the next request goes."""
+    lines = [line for line in ok_to(invite).split(b"\r\n") if line[:8] != b"Content-"]
+    lines = [line + b";tag=phone" if line[:3] == b"To:" else line for line in lines if line]
+    body = [b"Content-Type: application/sdp", b"Content-Length: %d" % len(SDP), b"", SDP]
+    return b"\r\n".join([*lines, *headers, *body])
+
+
+NO_BUS = PeerRules(loopback=True, denied=(ip_network("127.0.0.2/32"),))
+"""A node whose phones are at 127.0.0.1, and whose operator's servers are at 127.0.0.2."""
+
+
+def server_at(host: str) -> socket.socket:
+    """Return a server of the operator's that nobody should connect to."""
+    server = socket.create_server((host, 0))
+    server.setblocking(False)
+    return server
+
+
+@on_both_loops
+def test_a_phone_cannot_have_a_connection_opened_to_a_server_of_the_operators(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as phone, server_at("127.0.0.2") as bus:
+            phone.bind(("127.0.0.1", 0))
+            phone.settimeout(2)
+            port = phone.getsockname()[1]
+            async with parties(SipNodeSettings(port=0, peers=NO_BUS)) as (caller,):
+                caller.invite(Peer(Transport.UDP, "127.0.0.1", int(port)))
+                invite, node = await asyncio.to_thread(phone.recvfrom, 65536)
+                route = b"Record-Route: <sip:127.0.0.2:%d;transport=tcp;lr>" % bus.getsockname()[1]
+                phone.sendto(answer_to(invite, route, b"Contact: <sip:1002@127.0.0.1:%d>" % port), node)
+                await caller.wait_for(Answered)
+                ended = await caller.wait_for(Ended)
+                assert ended.status == 503
+                assert caller.node.endpoint.sizes().sessions == 0
+                assert caller.node.endpoint.counters.refused_addresses > 0
+                with pytest.raises(BlockingIOError):
+                    bus.accept()
+
+    run(main(), loop_factory)
+
+
+@on_both_loops
+@pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP])
+@pytest.mark.parametrize("host", ["127.0.0.2", "169.254.169.254", "224.0.0.1", "0.0.0.0"])
+def test_nothing_is_dialled_where_nothing_may_be_sent(
+    loop_factory: LoopFactory, transport: Transport, host: str
+) -> None:
+    async def main() -> None:
+        async with parties(SipNodeSettings(port=0, peers=NO_BUS)) as (caller,):
+            caller.invite(Peer(transport, host, 6379))
+            assert (await caller.wait_for(Failed)).cause is Failure.TRANSPORT
+            assert caller.node.endpoint.counters.refused_addresses == 1
+
+    run(main(), loop_factory)
+
+
+@on_both_loops
+def test_a_name_that_leads_where_nothing_may_be_sent_is_not_dialled(loop_factory: LoopFactory) -> None:
+    async def main() -> None:
+        async with parties(SipNodeSettings(port=0, peers=PeerRules())) as (caller,):
+            with server_at("127.0.0.1") as bus:
+                caller.invite(Peer(Transport.TCP, "localhost", int(bus.getsockname()[1])))
+                assert (await caller.wait_for(Failed)).cause is Failure.TRANSPORT
+                with pytest.raises(BlockingIOError):
+                    bus.accept()
+
+    run(main(), loop_factory)
+
+
+@on_both_loops
+@pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP])
+def test_who_has_spoken_to_us_is_answered_and_asked_where_they_are(
+    loop_factory: LoopFactory, transport: Transport
+) -> None:
+    async def main() -> None:
+        async with parties(SipNodeSettings(port=0, peers=PeerRules()), ANY) as (node, phone):
+            phone.invite(node.peer(transport))
+            incoming = await node.wait_for(IncomingInvite)
+            node.node.endpoint.answer(incoming.session, SDP, node.node.now())
+            node.node.wake()
+            await phone.wait_for(Answered)
+            await node.wait_for(AckReceived)
+            if transport is Transport.UDP:
+                node.ask(phone.peer(transport))
+                assert (await node.wait_for(RequestResult)).status != 503
+
+    run(main(), loop_factory)
+
+
+def test_loopback_is_for_a_node_that_listens_there_alone() -> None:
+    assert settings_of(SipConfig()).peers == PeerRules(loopback=True)
+    network = ip_network("10.1.0.0/16")
+    configured = SipConfig(host="192.0.2.1", denied_networks=frozenset({"10.1.0.0/16"}))
+    assert settings_of(configured).peers == PeerRules(loopback=False, denied=(network,))
 
 
 @on_both_loops

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringbridge.model.addresses import embedded_ipv4, refusal_of
+from ringbridge.model.addresses import PeerRules, embedded_ipv4, refusal_of
 
 INNER = (
     "10.0.0.1",
@@ -105,3 +105,38 @@ def test_ipv6_forms_of_ipv4_never_pass_and_are_read_back(inner: IPv4Address, wri
     assert isinstance(outer, IPv6Address)
     assert refusal_of(str(outer))
     assert embedded_ipv4(outer) == inner
+
+
+@pytest.mark.parametrize("address", ["10.1.2.3", "192.168.1.20", "172.16.0.1", "100.64.0.1", "8.8.8.8", "fd00::1"])
+def test_phones_are_in_private_networks_too(address: str) -> None:
+    assert PeerRules().refusal_of(address) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("127.0.0.1", "loopback"),
+        ("::1", "loopback"),
+        ("::ffff:127.0.0.1", "loopback"),
+        ("64:ff9b::7f00:1", "loopback"),
+        ("0.0.0.0", "unspecified"),
+        ("::", "unspecified"),
+        ("169.254.169.254", "link-local, where clouds have their metadata"),
+        ("fe80::1", "link-local"),
+        ("224.0.0.1", "multicast"),
+        ("ff02::1", "multicast"),
+        ("255.255.255.255", "broadcast or reserved"),
+        ("10.1.2.3", "in sip.denied_networks"),
+        ("::ffff:10.1.2.3", "in sip.denied_networks"),
+        ("localhost", "no address"),
+    ],
+)
+def test_sip_and_media_never_go_to_ourselves(address: str, reason: str) -> None:
+    assert PeerRules(denied=(ip_network("10.1.0.0/16"),)).refusal_of(address) == reason
+
+
+def test_loopback_may_be_sent_to_where_the_phones_are_there() -> None:
+    rules = PeerRules(loopback=True)
+    assert rules.refusal_of("127.0.0.1") is None
+    assert rules.refusal_of("::1") is None
+    assert rules.refusal_of("::") == "unspecified"

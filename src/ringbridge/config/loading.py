@@ -227,6 +227,7 @@ def _contradictions(config: Config, given: Mapping[str, _Given]) -> list[Fault]:
         for key, listed in (
             ("webhooks.allowed_networks", config.webhooks.allowed_networks),
             ("http.trusted_proxies", http.trusted_proxies),
+            ("sip.denied_networks", sip.denied_networks),
         )
         for network in sorted(listed)
     )

@@ -195,6 +195,10 @@ class SipConfig(Section, frozen=True):
     """How long a digest nonce serves, in seconds; old ones are answered with stale=true, which costs a round trip."""
     max_packets_per_source_per_s: Annotated[int, Meta(ge=1)] = 10_000
     """Packets a second from one address before the rest is dropped; a trunk at 500 calls a second sends half of it."""
+    denied_networks: frozenset[Cidr] = frozenset()
+    """Networks that SIP and media are never sent to, as `10.1.0.0/16`: those of your own servers, since tenants say
+    where their phones and connections are. None, because phones too are in private networks. Loopback (but where `host`
+    is), link-local, multicast and broadcast addresses are refused in any case."""
 
 
 class BusConfig(Section, frozen=True):

@@ -1,4 +1,4 @@
-"""Where a webhook may not go (contract §5): addresses that are not of the public Internet.
+"""Where a tenant may not have us send: webhooks outside of the public Internet (contract §5), SIP to ourselves.
 
 A tenant chooses the URL, and this program stands where much can be reached that a tenant must not reach: the machine
 itself, its network, the metadata service of a cloud. What counts is the address that is connected to, never its name.
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
+
+from msgspec import Struct
 
 from ringbridge.model.access import Network
 
@@ -93,3 +95,45 @@ def _reason(address: IPv4Address | IPv6Address) -> str | None:
     if isinstance(address, IPv6Address) and address not in _PUBLIC_IPV6:
         return "not given out"
     return None
+
+
+_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+_NEVER_A_PEER: Final = tuple(
+    (ip_network(network), name)
+    for network, name in (
+        ("0.0.0.0/8", "unspecified"),
+        ("169.254.0.0/16", "link-local, where clouds have their metadata"),
+        ("224.0.0.0/4", "multicast"),
+        ("240.0.0.0/4", "broadcast or reserved"),
+        ("::/128", "unspecified"),
+        ("fe80::/10", "link-local"),
+        ("ff00::/8", "multicast"),
+    )
+)
+
+
+class PeerRules(Struct, frozen=True):
+    """Which addresses SIP and media may be sent to: phones and PBXs are in private networks, so those are allowed."""
+
+    loopback: bool = False
+    """Whether the phones may be on this machine."""
+    denied: tuple[Network, ...] = ()
+    """The networks of the operator's own servers."""
+
+    def refusal_of(self, text: str) -> str | None:
+        """Return why nothing may be sent to the address `text`, or None if it may."""
+        try:
+            address = ip_address(text)
+        except ValueError:
+            return "no address"
+        inner = embedded_ipv4(address) if isinstance(address, IPv6Address) else None
+        # ::1 and :: are of the block that embeds IPv4, and embed none.
+        found = (address,) if inner is None or int(address) <= 1 else (address, inner)
+        return next((reason for one in found if (reason := self._reason(one)) is not None), None)
+
+    def _reason(self, address: IPv4Address | IPv6Address) -> str | None:
+        if any(address in network for network in self.denied):
+            return "in sip.denied_networks"
+        if any(address in network for network in _LOOPBACK):
+            return None if self.loopback else "loopback"
+        return next((name for network, name in _NEVER_A_PEER if address in network), None)

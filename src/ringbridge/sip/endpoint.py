@@ -76,6 +76,17 @@ class Endpoint:
         for transaction in [each for each in stack.pending if each.peer == peer]:
             stack.drive_client(transaction, client.Input.UNDELIVERED, now)
 
+    def peer_refused(self, peer: Peer, now: float) -> None:
+        """Learn that nothing may be sent to `peer`: its dialogs end with 503, as neither ACK nor BYE can reach it."""
+        self.count_refused_address()
+        self.peer_failed(peer, now)
+        for session in [each for each in self._stack.sessions.values() if each.dialog.peer == peer]:
+            endpoint_ending.die(self._stack, session, 503, now)
+
+    def count_refused_address(self) -> None:
+        """Count that something was not sent because of where it would have gone."""
+        self._stack.counters.refused_addresses += 1
+
     def handle_timeout(self, now: float) -> None:
         """Do all that is due at `now`."""
         self._stack.queue.fire_due(now)

@@ -74,3 +74,5 @@ class EndpointCounters:
     retransmissions_received: int = 0
     shed: int = 0
     """INVITEs refused with 503 because of `Endpoint.shedding`."""
+    refused_addresses: int = 0
+    """Messages not sent, and media not taken, because of where they would have gone."""

@@ -13,6 +13,7 @@ from ringbridge.adapters.sip.leg import SipCall, SipLeg
 from ringbridge.adapters.sip.media import RelaySessions
 from ringbridge.adapters.sip.node import SipNode
 from ringbridge.adapters.sip.offers import DIRECTIONS, LegOffers
+from ringbridge.adapters.sip.remote_media import MEDIA_REFUSED, MediaRefused, permitted
 from ringbridge.adapters.sip.sound import Sound
 from ringbridge.calls import ports
 from ringbridge.calls.ports import LegSignal, MediaLost, Refused, Ringing, SignalHandler, Updated
@@ -96,6 +97,8 @@ class LegEvents:
                 self._on_answered(event, leg)
             case Failed():
                 self._on_failed(event, leg)
+            case Ended(by=EndedBy.TIMEOUT, status=503):
+                self._on_out_of_reach(leg)
             case Ended():
                 self._on_ended(event, leg)
             case Reinvited():
@@ -127,7 +130,7 @@ class LegEvents:
         heard = heard and leg.relay.session_id == leg.call.relay.session_id
         if event.sdp and heard and leg.call.answered(leg.side.other) is not None:
             try:
-                self._listen_to(leg, read_answer(event.sdp, leg.local))
+                self._listen_to(leg, permitted(self._node, read_answer(event.sdp, leg.local)))
                 early = True
             except (SdpError, NothingInCommon) as bad:
                 log.warning("early_media_unusable", leg=leg.leg_id, reason=str(bad))
@@ -138,12 +141,13 @@ class LegEvents:
         if leg.released is not None:
             return
         try:
-            remote = read_answer(event.sdp, leg.local)
+            remote = permitted(self._node, read_answer(event.sdp, leg.local))
         except (SdpError, NothingInCommon) as bad:
             log.warning("answer_unusable", leg=leg.leg_id, reason=str(bad))
-            leg.released, leg.end_told = NO_COMMON_CODEC, True
+            leg.released = MEDIA_REFUSED if isinstance(bad, MediaRefused) else NO_COMMON_CODEC
+            leg.end_told = True
             self._node.endpoint.hang_up(leg.session, self._node.now(), reason_header="SIP;cause=488")
-            self._tell(leg, Refused(leg.leg_id, NO_COMMON_CODEC))
+            self._tell(leg, Refused(leg.leg_id, leg.released))
             return
         wins = leg.call.answered(leg.side) is None
         leg.answered = True
@@ -187,6 +191,15 @@ class LegEvents:
         leg.released = leg.released or _cause_of(event)
         self._tell(leg, Refused(leg.leg_id, leg.released))
 
+    def _on_out_of_reach(self, leg: SipLeg) -> None:
+        """Let a leg go whose dialog leads where nothing may be sent."""
+        self.legs.pop(leg.session, None)
+        if leg.released is None:
+            leg.released = TRANSPORT_FAILED
+            signal = Refused if leg.going_over else ports.HungUp
+            leg.going_over = False
+            self._tell(leg, signal(leg.leg_id, TRANSPORT_FAILED))
+
     # --- after the answer ---------------------------------------------------------------------------------------------
 
     def _on_ended(self, event: Ended, leg: SipLeg) -> None:
@@ -215,12 +228,14 @@ class LegEvents:
             self._node.endpoint.answer_reinvite(leg.session, self._node.now(), sdp=leg.local.sdp())
             return
         try:
-            leg.local, remote = answer(event.sdp, leg.local, allowed=allowed, most=most)
+            local, remote = answer(event.sdp, leg.local, allowed=allowed, most=most)
+            permitted(self._node, remote)
         except (SdpError, NothingInCommon) as bad:
             log.warning("reinvite_unusable", leg=leg.leg_id, reason=str(bad))
             self._node.endpoint.answer_reinvite(leg.session, self._node.now(), status=488)
             return
-        self._node.endpoint.answer_reinvite(leg.session, self._node.now(), sdp=leg.local.sdp())
+        leg.local = local
+        self._node.endpoint.answer_reinvite(leg.session, self._node.now(), sdp=local.sdp())
         self._changed(leg, remote)
 
     async def _on_moved(self, event: Reinvited, leg: SipLeg, asked: object) -> None:
@@ -243,22 +258,23 @@ class LegEvents:
         other = leg.call.answered(leg.side.other)
         allowed = leg.permitted(other.remote.codecs if other and other.remote else leg.local.codecs)
         try:
-            leg.local, remote = answer(
+            local, remote = answer(
                 event.sdp, leg.local, allowed=allowed, most=DIRECTIONS[leg.flow], at=relay.at(leg.side)
             )
+            permitted(self._node, remote)
         except (SdpError, NothingInCommon) as bad:
             log.warning("reinvite_unusable", leg=leg.leg_id, reason=str(bad))
             self._node.endpoint.answer_reinvite(leg.session, self._node.now(), status=488)
             return
-        self._node.endpoint.answer_reinvite(leg.session, self._node.now(), sdp=leg.local.sdp())
-        leg.relay, leg.remote = relay, remote
+        self._node.endpoint.answer_reinvite(leg.session, self._node.now(), sdp=local.sdp())
+        leg.local, leg.relay, leg.remote = local, relay, remote
         self.attach(leg)
         self._tell(leg, Updated(leg.leg_id, leg.dialog(), remote.held))
 
     def _on_ack(self, event: AckReceived, leg: SipLeg) -> None:
         if event.sdp:
             try:
-                self._changed(leg, read_answer_again(event.sdp, leg.local, leg.remote))
+                self._changed(leg, permitted(self._node, read_answer_again(event.sdp, leg.local, leg.remote)))
             except (SdpError, NothingInCommon) as bad:
                 log.warning("answer_unusable", leg=leg.leg_id, reason=str(bad))
 

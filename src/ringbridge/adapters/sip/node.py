@@ -16,20 +16,26 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import structlog
+
 from ringbridge.adapters.sip.rate_limit import RateLimit
 from ringbridge.adapters.sip.stream import StreamTransport, bind_tcp
 from ringbridge.adapters.sip.udp import UdpTransport, bind_udp
+from ringbridge.model.addresses import PeerRules
 from ringbridge.sip.endpoint import Endpoint
 from ringbridge.sip.endpoint_settings import EndpointSettings
 from ringbridge.sip.peer import Peer, Transport
 from ringbridge.sip.session_events import EndpointEvent
 from ringbridge.sip.timers import Timers
 
+log = structlog.get_logger()
+
 _KEEP_ALIVE_BYTES = 4
 """A datagram up to this size is a NAT keep-alive (CRLF CRLF, four NULs), not a message (RFC 5626 §3.5.1)."""
 _NAME_LIFE_S = 30.0
 """How long the address of a host name is used before it is asked for again."""
 _PORT_ATTEMPTS = 20
+_MOST_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,8 @@ class SipNodeSettings:
     """Session interval that our INVITEs ask for; None: none."""
     ack_within_s: float = 0.0
     """As `EndpointSettings.ack_within_s`."""
+    peers: PeerRules | None = None
+    """Where may be sent to; None: anywhere, for a phone that only its owner tells what to do."""
 
 
 class SipNode:
@@ -68,6 +76,8 @@ class SipNode:
         self._draining = False
         self._woken = False
         self._addresses: set[str] = set()
+        """Hosts that are addresses and may be sent to: found out once, not for every message."""
+        self._refused: set[str] = set()
         self._resolved: dict[Peer, tuple[Peer, float]] = {}
         self._look_ups: set[asyncio.Task[None]] = set()
         self._endpoint: Endpoint | None = None
@@ -177,10 +187,11 @@ class SipNode:
         endpoint, events = self.endpoint, self._events
         try:
             while True:
-                for peer, data in endpoint.take_outgoing():
+                outgoing = endpoint.take_outgoing()
+                for peer, data in outgoing:
                     self._send(data, peer)
                 events.extend(endpoint.take_events())
-                if not events:
+                if not events and not outgoing:  # what could not be sent may have led to more
                     break
                 while events:
                     self._on_event(events.popleft())
@@ -214,17 +225,61 @@ class SipNode:
         self.endpoint.handle_timeout(time.monotonic())
         self._drain()
 
+    def refusal_of(self, address: str) -> str | None:
+        """Return why neither SIP nor media may be sent to an address that did not send to us first; None: they may.
+
+        Tenants say where their phones are, and this program reaches much that they must not: a phone's Record-Route, a
+        connection's address or the c= of an answer may name the bus or the metadata service of a cloud.
+        """
+        if address in self._addresses:
+            return None
+        rules = self._settings.peers
+        if rules is not None and (reason := rules.refusal_of(address)) is not None:
+            return reason
+        if len(self._addresses) > _MOST_REMEMBERED:
+            self._addresses.clear()
+        self._addresses.add(address)
+        return None
+
+    def refused(self, address: str, reason: str) -> None:
+        """Say, once for each address, that something was to be sent where nothing may be."""
+        if address in self._refused:
+            return
+        if len(self._refused) > _MOST_REMEMBERED:
+            self._refused.clear()
+        self._refused.add(address)
+        log.warning("address_refused", address=address, reason=reason)
+
     def _send(self, data: bytes, peer: Peer) -> None:
-        if peer.host in self._addresses or self._is_address(peer.host):
+        if peer.host in self._addresses:
             self._send_to(data, peer)
+            return
+        if _is_address(peer.host):
+            self._send_checked(data, peer, peer)
             return
         known = self._resolved.get(peer)
         if known is not None and known[1] > time.monotonic():
-            self._send_to(data, known[0])
+            self._send_checked(data, known[0], peer)
             return
         task = asyncio.get_running_loop().create_task(self._send_by_name(data, peer))
         self._look_ups.add(task)
         task.add_done_callback(self._look_ups.discard)
+
+    def _send_checked(self, data: bytes, address: Peer, named: Peer) -> None:
+        """Send to an address, `named` being what the endpoint calls it, unless nothing may go there."""
+        reason = self.refusal_of(address.host)
+        # A response goes where its request came from; and whoever has spoken to us from there is there.
+        if reason is None or data.startswith(b"SIP/2.0 ") or self._has_heard(address):
+            self._send_to(data, address)
+            return
+        self.refused(address.host, reason)
+        self.endpoint.peer_refused(named, time.monotonic())
+        self.wake()
+
+    def _has_heard(self, peer: Peer) -> bool:
+        if peer.transport is Transport.UDP:
+            return self._udp is not None and self._udp.has_heard(peer)
+        return self._streams is not None and self._streams.is_connected(peer)
 
     def _send_to(self, data: bytes, address: Peer) -> None:
         if self._udp is None or self._streams is None:
@@ -233,16 +288,6 @@ class SipNode:
             self._streams.send(data, address)
         elif not self._udp.send(data, address):
             self._peer_failed(address)
-
-    def _is_address(self, host: str) -> bool:
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        if len(self._addresses) > 10_000:
-            self._addresses.clear()
-        self._addresses.add(host)
-        return True
 
     async def _send_by_name(self, data: bytes, peer: Peer) -> None:
         try:
@@ -253,7 +298,15 @@ class SipNode:
         if len(self._resolved) > 1_000:
             self._resolved.clear()
         self._resolved[peer] = (address, time.monotonic() + _NAME_LIFE_S)
-        self._send_to(data, address)
+        self._send_checked(data, address, peer)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 async def resolve(peer: Peer, *, deadline_s: float = 4.0) -> Peer:

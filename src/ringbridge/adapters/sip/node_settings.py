@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
+
 from ringbridge.adapters.sip.node import SipNodeSettings
 from ringbridge.config import SipConfig
+from ringbridge.model.addresses import PeerRules
 from ringbridge.sip.timers import Timers
 
 ACK_WITHIN_S = 5.0
@@ -23,4 +26,20 @@ def settings_of(config: SipConfig) -> SipNodeSettings:
         max_packets_per_source_per_s=config.max_packets_per_source_per_s,
         session_expires_s=config.session_expires_s,
         ack_within_s=ACK_WITHIN_S,
+        peers=peer_rules_of(config),
     )
+
+
+def peer_rules_of(config: SipConfig) -> PeerRules:
+    """Return where SIP and media may be sent; to this machine only where it is all that can be reached anyhow."""
+    return PeerRules(
+        loopback=_is_loopback(config.host),
+        denied=tuple(ip_network(text, strict=False) for text in sorted(config.denied_networks)),
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -17,6 +17,7 @@ import structlog
 
 from ringbridge.adapters.sip.leg import SipLeg
 from ringbridge.adapters.sip.node import SipNode
+from ringbridge.adapters.sip.remote_media import permitted
 from ringbridge.calls.ports import Answered, Arranged, LegSignal, MediaLost, Refused, Updated
 from ringbridge.media.offer_answer import NothingInCommon, Remote, agree, carries_sound, offer_again, read_answer_again
 from ringbridge.media.sdp import Codec, Direction, SdpError
@@ -101,7 +102,7 @@ class LegOffers:
         cause = of_sip_status(event.status) if event.status >= 300 else None
         if cause is None:
             try:
-                remote = read_answer_again(event.sdp, offered, leg.remote)
+                remote = permitted(self._node, read_answer_again(event.sdp, offered, leg.remote))
             except (SdpError, NothingInCommon) as bad:
                 log.warning("answer_unusable", leg=leg.leg_id, reason=str(bad))
                 cause = ANSWER_UNUSABLE

@@ -72,6 +72,10 @@ class StreamTransport:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def is_connected(self, peer: Peer) -> bool:
+        """Whether a connection stands to exactly that address and port."""
+        return peer in self._connections
+
     def drop(self, peer: Peer) -> None:
         """Cut the connection to `peer`, if there is one."""
         connection = self._connections.get(peer)

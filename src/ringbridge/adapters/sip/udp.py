@@ -65,6 +65,10 @@ class UdpTransport:
                 return True
         return False
 
+    def has_heard(self, peer: Peer) -> bool:
+        """Whether a datagram came from there; forgotten when many others came."""
+        return (peer.host, peer.port) in self._peers or (peer.host, peer.port, 0, 0) in self._peers
+
     def close(self) -> None:
         """Stop reading and give the socket back."""
         if self._socket.fileno() >= 0:
