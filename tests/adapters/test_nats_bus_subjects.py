@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ringbridge.adapters.nats import subjects
 from ringbridge.adapters.nats.subjects import (
     CALL_STREAMS,
     call_of,
@@ -30,6 +31,12 @@ def test_a_token_is_safe_and_reversible(name: str) -> None:
     assert token
     assert not set(token) - set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=")
     assert decode_token(token) == name
+
+
+def test_what_is_no_name_fills_no_memory() -> None:
+    before = subjects._kept_token.cache_info().currsize
+    assert decode_token(encode_token("." * 100_000)) == "." * 100_000
+    assert subjects._kept_token.cache_info().currsize == before
 
 
 def test_different_names_have_different_tokens() -> None:

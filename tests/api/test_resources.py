@@ -37,6 +37,31 @@ async def manager(world: World) -> Any:
         yield client
 
 
+# --- names in paths ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    "collection", [f"{DEMO}/users/1001/devices", NUMBERS, RULES, f"{PLANS}/{'p' * 20_000}/dialrules", CONNECTIONS]
+)
+async def test_a_name_that_nothing_can_have_is_not_looked_up(
+    world: World, manager: httpx.AsyncClient, method: str, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def look_up(*_: object) -> None:
+        raise AssertionError("looked up")
+
+    monkeypatch.setattr(world.bus, "read_record", look_up)
+    monkeypatch.setattr(world.store, "record", look_up)
+    answer = await manager.request(method, f"{collection}/{'9' * 20_000}", json={} if method == "PUT" else None)
+    assert answer.status_code == 404
+    assert len(answer.content) < 400
+
+
+@pytest.mark.parametrize("name", ["a%20b", "%C3%A9", "1001%3Bx", "count%00"])
+async def test_a_name_that_no_device_can_have_is_404(manager: httpx.AsyncClient, name: str) -> None:
+    assert (await manager.get(f"{DEVICES}/{name}")).status_code == 404
+
+
 # --- devices ---------------------------------------------------------------------------------------------------------
 
 

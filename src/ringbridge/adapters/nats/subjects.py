@@ -32,6 +32,8 @@ from ringbridge.model.ids import CallId, DomainName, NodeId
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
 _ESCAPE = re.compile(rb"=([0-9A-F]{2})")
+LONGEST_KEPT = 255
+"""Characters of a text whose token is remembered: no name of ours is longer, and others would only fill memory."""
 
 
 class Stream(StrEnum):
@@ -81,12 +83,18 @@ def call_stream(domain: DomainName, call_id: CallId) -> Stream:
     return CALL_STREAMS[crc32(f"{domain}\0{call_id}".encode()) % SHARDS]
 
 
-@lru_cache(maxsize=4096)
 def encode_token(text: str) -> str:
     """Return `text` as one subject token; `decode_token` gives it back."""
+    return _kept_token(text) if len(text) <= LONGEST_KEPT else _token(text)
+
+
+def _token(text: str) -> str:
     if not text:
         return "="
     return _UNSAFE.sub(lambda match: b"=%02X" % ord(match[0]), text.encode()).decode()
+
+
+_kept_token = lru_cache(maxsize=4096)(_token)
 
 
 @lru_cache(maxsize=4096)

@@ -97,6 +97,10 @@ class _Told(NamedTuple):
     etag: HeaderPair
 
 
+LONGEST_NAME: Final = 128
+"""Characters of any part of a key."""
+_CHECKED: Final = frozenset({"domain", "user"})
+"""Parts of a key that every path's own check has seen (`api.access.auth`)."""
 MOST_TOLD: Final = 1000
 """Records of a resource; some 5 MB at the most."""
 
@@ -149,9 +153,10 @@ class ResourceHandlers:
 
     async def read(self, request: Request) -> Answer:
         """Read one record, with its entity tag."""
-        record = await self._parts.store.record(self._resource.kind, self._rules.key(request))
+        key = self._key(request)
+        record = await self._parts.store.record(self._resource.kind, key)
         if record is None or not self._rules.belongs(request, record):
-            raise no_such(self._resource.kind, self._rules.key(request))
+            raise no_such(self._resource.kind, key)
         (live,) = await self._rules.live([record])
         told = self._told.of(record)
         return json_answer({**told.view, **live}, headers=[told.etag])
@@ -179,8 +184,9 @@ class ResourceHandlers:
 
     async def update(self, request: Request) -> Answer:
         """Change the fields that the body names."""
+        key = self._key(request)
         body = await request.json_object(limit=self._parts.settings.body_limit)
-        named = dict(zip(self._resource.key_names, self._rules.key(request), strict=True))
+        named = dict(zip(self._resource.key_names, key, strict=True))
         given = named | dict(self._rules.given(request))
         # A field that no record is without may be left out here, but not emptied.
         emptied = [name for name, value in body.items() if value in (None, "")]
@@ -197,7 +203,7 @@ class ResourceHandlers:
             self._require(request, record)
             return self._rules.changed(request, record, values)
 
-        key, tags = self._rules.key(request), request.entity_tags(b"if-match")
+        tags = request.entity_tags(b"if-match")
         finish = await self._prepared(values)
         written = await self._parts.writes.update(self._resource, key, change, if_match=tags)
         done = 0 if finish is None else await finish(written.record)
@@ -210,12 +216,26 @@ class ResourceHandlers:
         """Delete one record; with `cascade` all that uses it too."""
         sequence = await self._parts.writes.delete(
             self._resource.kind,
-            self._rules.key(request),
+            self._key(request),
             if_match=request.entity_tags(b"if-match"),
             allowed=lambda record: self._require(request, record),
             cascade=request.yes_no("cascade"),
         )
         return await written_answer(self._parts, sequence)
+
+    def _key(self, request: Request) -> Key:
+        """Return the key of the record that the path names, before anything is done with it.
+
+        Raises:
+            CallError: 404, as no record can have such a name.
+        """
+        key = self._rules.key(request)
+        for name, text in zip(self._resource.key_names, key, strict=True):
+            field = self._resource.field(name)
+            check = field.check if field is not None and name not in _CHECKED else None
+            if len(text) > LONGEST_NAME or (check is not None and check(text) is not None):
+                raise no_such(self._resource.kind, key)
+        return key
 
     def _wanted(self, request: Request) -> RecordQuery:
         """Return which records are asked for: those under the path that the query's searched fields fit."""

@@ -22,6 +22,7 @@ from ringbridge.calls.ports import Clock, Replica, Store, StoredRecord
 from ringbridge.model.directory import Key, Record, kind_of
 from ringbridge.model.errors import BusUnavailable, CallError, Conflict, Refusal
 from ringbridge.model.resources import Resource, etag_of, stamped
+from ringbridge.model.wire import shown
 
 ATTEMPTS: Final = 8
 """Of an update that others cut in front of; each of them got through, so somebody always does."""
@@ -41,7 +42,7 @@ class Written(msgspec.Struct, frozen=True):
 
 def no_such(kind: str, key: Key) -> CallError:
     """Return the 404 of a record."""
-    return CallError(Refusal.NOT_FOUND, f"no-such-{kind}", f"no {kind} {key[-1]}")
+    return CallError(Refusal.NOT_FOUND, f"no-such-{kind}", f"no {kind} {shown(key[-1])}")
 
 
 class DirectoryWrites:
