@@ -11,6 +11,7 @@ from ringbridge.adapters.memory.bus import MemoryHub
 from ringbridge.adapters.nats.subjects import Stream
 from ringbridge.adapters.webhooks import webhooks
 from ringbridge.adapters.webhooks.courier import AT_ONCE
+from ringbridge.adapters.webhooks.parts import MOST_OF_ONE, Turn
 from ringbridge.model import deliveries
 from ringbridge.model.deliveries import Attempt
 from ringbridge.model.directory import Domain, User
@@ -146,6 +147,35 @@ async def test_a_slow_receiver_is_given_up_and_delays_nobody() -> None:
         assert slow.most_at_once <= 4
         (first, *_) = await logged(node, "slow", 1)
         assert first.error == "no whole answer within 0.3 s"
+
+
+async def test_a_tenant_with_many_slow_receivers_waits_for_them_alone() -> None:
+    async with receiving() as slow, receiving() as quick, delivering(timeout_s=60.0) as node:
+        slow.delay_s = 60.0
+        await node.bus.put_record(Domain("slow.example"))
+        for number in range(20):
+            await node.subscribe(slow.url, f"slow{number}", holder_domain="slow.example")
+        await node.subscribe(quick.url, "quick", holder_domain=DOMAIN)
+        await slow.wait(lambda: len(node.webhooks.held) == 21)
+        for number in range(4):
+            await node.calls.begin(f"c{number}")
+        await quick.wait(lambda: len(quick.got) == 4)
+        assert slow.at_once == MOST_OF_ONE[Turn.WORKING]
+
+
+async def test_a_test_does_not_wait_for_receivers_that_do_not_answer() -> None:
+    async with receiving() as slow, receiving() as quick, delivering(timeout_s=60.0) as node:
+        slow.delay_s = 60.0
+        dead = await node.subscribe(slow.url, "dead", holder_domain="slow.example")
+        mine = await node.subscribe(quick.url, "mine", holder_domain=DOMAIN)
+        async with asyncio.TaskGroup() as group:
+            tests = [group.create_task(node.desk.test(dead)) for _ in range(40)]
+            await slow.wait(lambda: slow.at_once == MOST_OF_ONE[Turn.BY_HAND])
+            async with asyncio.timeout(2):
+                assert (await node.desk.test(mine)).outcome == "delivered"
+            assert {tenant for _, tenant in node.parts.places._own} == {"domain slow.example"}, "who waits, and no more"
+            for one in tests:
+                one.cancel()
 
 
 async def test_410_ends_a_subscription_and_a_new_url_begins_it_again() -> None:
@@ -310,6 +340,18 @@ async def test_an_expired_subscription_is_deleted() -> None:
         await node.bus.put_record(User(DOMAIN, "1001"))
         await node.subscribe(receiver.url, "s2")
         await receiver.wait(lambda: node.webhooks.held == {"s2"})
+        await deleted(node, "s1")
+
+
+async def test_one_that_only_a_node_that_is_gone_may_deliver_is_deleted_all_the_same() -> None:
+    async with receiving() as receiver, delivering() as node:
+        only = {"subscription_geo_support": "no", "preferred_server": "nowhere"}
+        await node.subscribe(receiver.url, expires_at=node.clock.now() + 60, **only)
+        await node.subscribe(receiver.url, "s2")
+        await receiver.wait(lambda: node.webhooks.held == {"s2"})
+        node.clock.ahead += 61
+        await node.subscribe(receiver.url, "s3")
+        await receiver.wait(lambda: node.webhooks.held == {"s2", "s3"})
         await deleted(node, "s1")
 
 

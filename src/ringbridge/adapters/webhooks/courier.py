@@ -21,6 +21,7 @@ import structlog
 
 from ringbridge.adapters.webhooks.parts import (
     CourierParts,
+    Turn,
     attempt_of,
     decode_progress,
     log_key,
@@ -276,7 +277,8 @@ class Courier:
         """
         subscription = self.subscription
         delivery_id = message_id(subscription.id, item.position)
-        async with self._slots, self._parts.places.of(failing=self._ledger.is_failing):
+        turn = Turn.FAILING if self._ledger.is_failing else Turn.WORKING
+        async with self._slots, self._parts.places.of(subscription, turn):
             at = self._parts.clock.now()
             outcome = await self._parts.poster.post(subscription.post_url, delivery_id, item.body, subscription.secret)
         attempt = attempt_of(item, outcome, delivery_id=delivery_id, at=at, number=number)

@@ -11,6 +11,7 @@ import msgspec
 from ringbridge.adapters.webhooks.courier import LOG_TTL_S, Courier
 from ringbridge.adapters.webhooks.parts import (
     CourierParts,
+    Turn,
     attempt_of,
     decode_progress,
     log_key,
@@ -103,7 +104,7 @@ class WebhookDesk:
         return await self._send(subscription, item, delivery_id, kind="test")
 
     async def _send(self, subscription: Subscription, item: Item, delivery_id: str, *, kind: str) -> Attempt:
-        async with self._parts.places.of(failing=True):
+        async with self._parts.places.of(subscription, Turn.BY_HAND):
             at = self._parts.clock.now()
             outcome = await self._parts.poster.post(subscription.post_url, delivery_id, item.body, subscription.secret)
         attempt = attempt_of(item, outcome, delivery_id=delivery_id, at=at, number=1, kind=kind)

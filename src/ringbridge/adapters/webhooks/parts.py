@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
@@ -13,7 +18,9 @@ from ringbridge.adapters.webhooks.post import Outcome, Poster
 from ringbridge.calls.directory.ports import Directory
 from ringbridge.calls.events.ports import EventBus
 from ringbridge.calls.ports import Clock
+from ringbridge.model.access import ANY
 from ringbridge.model.deliveries import Attempt, Item, Progress
+from ringbridge.model.directory import Subscription
 
 log = structlog.get_logger(__name__)
 
@@ -29,15 +36,44 @@ def decode_progress(payload: bytes) -> Progress:
         return Progress()
 
 
+class Turn(Enum):
+    """What an attempt is: the kinds wait for places apart from each other."""
+
+    WORKING = "working"
+    FAILING = "failing"
+    """The subscription's last attempt failed: whoever does not answer keeps its place long."""
+    BY_HAND = "by hand"
+    """A person asked for it: a test, or something sent again."""
+
+
+MOST_AT_ONCE: Final = {Turn.WORKING: 64, Turn.FAILING: 16, Turn.BY_HAND: 16}
+MOST_OF_ONE: Final = {Turn.WORKING: 8, Turn.FAILING: 4, Turn.BY_HAND: 2}
+"""Of one tenant: whoever has many slow receivers waits for them alone."""
+
+
 class Places:
-    """Places for attempts on one node: subscriptions whose last attempt failed share others than those that work."""
+    """Places for attempts on one node, shared by all tenants, of which each may have a few."""
 
-    def __init__(self, *, working: int = 64, failing: int = 16) -> None:
-        self._working = asyncio.Semaphore(working)
-        self._failing = asyncio.Semaphore(failing)
+    def __init__(self) -> None:
+        self._shared = {turn: asyncio.Semaphore(most) for turn, most in MOST_AT_ONCE.items()}
+        self._own: WeakValueDictionary[tuple[Turn, str], asyncio.Semaphore] = WeakValueDictionary()
+        """By tenant, as long as anybody has one or waits for one."""
 
-    def of(self, *, failing: bool) -> asyncio.Semaphore:
-        return self._failing if failing else self._working
+    @asynccontextmanager
+    async def of(self, subscription: Subscription, turn: Turn) -> AsyncIterator[None]:
+        """Have a place for one attempt."""
+        async with self._of_tenant(subscription, turn), self._shared[turn]:
+            yield
+
+    def _of_tenant(self, subscription: Subscription, turn: Turn) -> AbstractAsyncContextManager[None]:
+        domain, reseller = subscription.holder_domain, subscription.holder_reseller
+        tenant = f"domain {domain}" if domain != ANY else f"reseller {reseller}"
+        if tenant == f"reseller {ANY}":
+            return nullcontext()  # the operator's own
+        own = self._own.get((turn, tenant))
+        if own is None:
+            own = self._own[turn, tenant] = asyncio.Semaphore(MOST_OF_ONE[turn])
+        return own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from ringbridge.adapters.presence.watch import PresenceWatch
 from ringbridge.adapters.store.batch import RecordChange
 from ringbridge.adapters.webhooks.courier import Courier
 from ringbridge.adapters.webhooks.parts import CourierParts, decode_progress, state_key
-from ringbridge.adapters.webhooks.sharing import chosen_node
+from ringbridge.adapters.webhooks.sharing import chosen, chosen_node
 from ringbridge.calls.access.standing import Standing, Void, actors_behind
 from ringbridge.calls.events.ports import PresenceMessage
 from ringbridge.calls.ports import Bus, Store
@@ -213,12 +213,12 @@ class Webhooks:
             await self._share_out(wanted, nodes)
             await self._presence.share_out([one for one in wanted.values() if _is_presence(one)], nodes)
             for one in over:
-                if chosen_node(one, nodes) == self._parts.node:
+                if chosen(one.id, nodes) == self._parts.node:  # though nobody may deliver it where it prefers
                     await self._bus.delete_record("subscription", one.key)
                     await self._parts.bus.delete_kept(state_key(one.id))
                     silent.pop(one.id, None)
             for one in stored:
-                if one.id in silent and not one.ended and chosen_node(one, nodes) == self._parts.node:
+                if one.id in silent and not one.ended and chosen(one.id, nodes) == self._parts.node:
                     await self._end(one, *silent[one.id])
         self._index()
 
