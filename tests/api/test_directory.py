@@ -7,9 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
-from ringbridge.model.directory import Connection, Device, DialRule, PhoneNumber, User
-from ringbridge.model.keys import is_well_formed
+from ringbridge.model.directory import ApiKey, Connection, Device, DialRule, PhoneNumber, Record, User
+from ringbridge.model.errors import BusUnavailable, Conflict
+from ringbridge.model.keys import hash_of, is_well_formed
 from tests.api.world import World
 
 PATH = "/ringbridge/v1/directory"
@@ -282,3 +284,89 @@ async def test_two_appliers_of_one_name_conflict(world: World, put: Any) -> None
     answer = await put({"domains": [{"domain": "race"}]})
     assert answer.status_code == 409
     world.feed.go_on()
+
+
+def some_keys(count: int) -> dict[str, Any]:
+    """Return a document of users with a new key each, which leaves out what `acme` has beside them."""
+    users = [{"user": f"20{n:02}", "api-keys": [{"description": f"the key of 20{n:02}"}]} for n in range(count)]
+    return {"domains": [{"domain": "acme", "users": users}]}
+
+
+async def is_stored(world: World, told: dict[str, str]) -> bool:
+    stored = await world.bus.read_record("apikey", (told["key-id"],))
+    return stored is not None and isinstance(stored.record, ApiKey) and stored.record.key_sha256 == hash_of(told["key"])
+
+
+async def test_no_key_is_made_where_a_delete_fails(world: World, put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await put(acme())).status_code == 200
+
+    async def fail(*_: object, **__: object) -> int:
+        raise BusUnavailable
+
+    monkeypatch.setattr(world.bus, "delete_record", fail)
+    answer = await put(some_keys(3))
+    assert answer.status_code == 503
+    assert "keys" not in answer.json()
+    assert not [one for one in await world.store.records("apikey") if isinstance(one, ApiKey) and one.user[:2] == "20"]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/problem+json"])
+async def test_keys_that_were_made_before_a_failure_are_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, accept: str
+) -> None:
+    write, keys = world.bus.put_record, []
+
+    async def fail_at_the_third(record: Record, **more: Any) -> int:
+        if isinstance(record, ApiKey):
+            keys.append(record.key_id)
+            if len(keys) == 3:
+                raise Conflict
+        return await write(record, **more)
+
+    monkeypatch.setattr(world.bus, "put_record", fail_at_the_third)
+    async with world.client(world.super_key) as client:
+        answer = await client.put(PATH, json=some_keys(4), headers={"accept": accept})
+    assert answer.status_code == 409
+    told = answer.json()
+    assert [one["key-id"] for one in told["keys"]] == keys[:2]
+    assert told["errors"][0]["code"] == "directory-changed"
+    for one in told["keys"]:
+        assert await is_stored(world, one)
+
+
+async def test_a_key_that_may_have_been_stored_is_told(world: World, put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = world.bus.put_record
+
+    async def lose_the_answer(record: Record, **more: Any) -> int:
+        sequence = await write(record, **more)
+        if isinstance(record, ApiKey):
+            raise BusUnavailable
+        return sequence
+
+    monkeypatch.setattr(world.bus, "put_record", lose_the_answer)
+    answer = await put(some_keys(1))
+    assert answer.status_code == 503
+    (key,) = answer.json()["keys"]
+    assert await is_stored(world, key)
+
+
+@pytest.mark.parametrize("what", ["changed", "deleted"])
+async def test_what_this_node_does_not_know_yet_is_not_overwritten(world: World, put: Any, what: str) -> None:
+    assert (await put(acme())).status_code == 200
+    ada = await world.store.user("acme", "1001")
+    assert ada is not None
+    world.feed.hold()
+    if what == "changed":
+        await world.bus.put_record(replace(ada, name_last_name="Lovelace"))
+    else:
+        await world.bus.delete_record("user", ada.key)
+    document = acme()
+    document["domains"][0]["users"][0]["name-first-name"] = "Augusta"
+    answer = await put(document)
+    world.feed.go_on()
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (409, "directory-changed")
+    assert f"just {what}" in answer.json()["message"]
+    stored = await world.bus.read_record("user", ada.key)
+    assert (None if stored is None else stored.record) == (
+        replace(ada, name_last_name="Lovelace") if what == "changed" else None
+    )

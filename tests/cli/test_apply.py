@@ -1,7 +1,12 @@
 """`ringbridge apply` against the API."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from ringbridge.model.directory import ApiKey, Record
+from ringbridge.model.errors import BusUnavailable
 from tests.cli.conftest import Api
 from tests.cli.forked import command
 
@@ -51,6 +56,24 @@ async def test_names_the_fields_that_change_and_what_goes(api: Api, tmp_path: Pa
     assert status == 0
     assert "update  user         acme/0045  name-first-name" in out
     assert "delete  device       acme/0045" in out
+
+
+async def test_keys_of_a_failure_are_shown_too(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = api.world.bus.put_record
+
+    async def lose_the_answer(record: Record, **more: Any) -> int:
+        sequence = await write(record, **more)
+        if isinstance(record, ApiKey):
+            raise BusUnavailable
+        return sequence
+
+    monkeypatch.setattr(api.world.bus, "put_record", lose_the_answer)
+    file = tmp_path / "directory.yaml"
+    file.write_text(DIRECTORY)
+    status, out, err = await apply(api, file)
+    assert status == 2
+    assert err[0].endswith("this once: 1")
+    assert len(out[-1].split()[0]) == 60
 
 
 async def test_a_dry_run_stores_nothing(api: Api, tmp_path: Path) -> None:

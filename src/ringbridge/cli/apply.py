@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from ringbridge.cli import options
 
 if TYPE_CHECKING:
-    from ringbridge.cli.client import ApiError, Applied
+    from ringbridge.cli.client import ApiError, Applied, NewKey
     from ringbridge.cli.documents import YamlDocument
 
 
@@ -63,6 +64,7 @@ def _say_faults(error: ApiError, document: YamlDocument) -> None:
             place = f"{document.name}:{document.line_of(fault.field)}"
             typer.echo(f"  {place}: {fault.field}: {fault.message}{found}{allowed}", err=True)
     options.say_remedy(error)
+    _say_keys(error.keys)
 
 
 def _say_changes(applied: Applied) -> None:
@@ -76,8 +78,15 @@ def _say_changes(applied: Applied) -> None:
     count = len(applied.changes)
     summary = f"{count} change{'' if count == 1 else 's'}" if count else "nothing to change"
     terminal.line(summary + (", dry run: nothing was stored" if applied.dry_run else ""))
-    if applied.keys:
+    _say_keys(applied.keys)
+
+
+def _say_keys(keys: Sequence[NewKey]) -> None:
+    from ringbridge.cli.terminal import Style, Terminal
+
+    terminal = Terminal()
+    if keys:
         terminal.line()
         terminal.line("New API keys, shown this once:", Style.BOLD)
-        for key in applied.keys:
+        for key in keys:
             terminal.line(f"  {key.key}  {key.domain}/{key.user}  {key.description}")

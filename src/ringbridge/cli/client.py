@@ -36,16 +36,21 @@ class Fault(msgspec.Struct, frozen=True):
 class _ErrorBody(msgspec.Struct, frozen=True):
     message: str = ""
     errors: tuple[Fault, ...] = ()
+    keys: tuple[NewKey, ...] = ()
 
 
 class ApiError(Exception):
     """The API refused, or could not be reached (`status` 0)."""
 
-    def __init__(self, status: int, message: str, faults: tuple[Fault, ...] = ()) -> None:
+    def __init__(
+        self, status: int, message: str, faults: tuple[Fault, ...] = (), *, keys: tuple[NewKey, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.faults = faults
+        self.keys = keys
+        """API keys that were made all the same, and are told this once."""
 
     @property
     def codes(self) -> frozenset[str]:
@@ -295,7 +300,7 @@ def _refusal(response: httpx.Response) -> ApiError:
         body = msgspec.json.decode(response.content, type=_ErrorBody)
     except msgspec.DecodeError:
         body = _ErrorBody()
-    return ApiError(response.status_code, body.message or f"HTTP {response.status_code}", body.errors)
+    return ApiError(response.status_code, body.message or f"HTTP {response.status_code}", body.errors, keys=body.keys)
 
 
 def _decoded(response: httpx.Response, kind: type[T]) -> T:

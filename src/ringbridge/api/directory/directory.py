@@ -7,9 +7,10 @@ from typing import Final
 from ringbridge.api.document.operations import Access, Operation, QueryField, Reply, Schema
 from ringbridge.api.document.schemas import YES_NO
 from ringbridge.api.http.answers import Answer, json_answer
-from ringbridge.api.http.requests import Request
+from ringbridge.api.http.errors import error_answer
+from ringbridge.api.http.requests import Request, header
 from ringbridge.api.parts import ApiParts
-from ringbridge.calls.directory.provision import Applied
+from ringbridge.calls.directory.provision import Applied, KeysMade
 
 PATH = "/ringbridge/v1/directory"
 
@@ -67,7 +68,12 @@ class DirectoryHandlers:
         """Make the directory match the body; wait until this node shows it, so that a new key works at once."""
         dry_run = request.yes_no("dry-run")
         body = await request.json_object(limit=self._parts.settings.directory_limit)
-        applied = await self._parts.provision.apply(body, request.principal, dry_run=dry_run)
+        try:
+            applied = await self._parts.provision.apply(body, request.principal, dry_run=dry_run)
+        except KeysMade as broken:
+            # Nobody will be told of them again.
+            keys, accept = {"keys": broken.keys}, header(request.scope, b"accept")
+            return error_answer(broken, request_id=request.request_id, accept=accept, more=keys)
         if applied.sequence:
             wait_s = self._parts.settings.sync_wait_s
             await self._parts.replica.wait_directory(applied.sequence, timeout_s=wait_s)
@@ -89,7 +95,8 @@ def operations(handlers: DirectoryHandlers) -> list[Operation]:
             handle=handlers.apply,
             tag="Directory",
             summary="Make the directory match a document",
-            description="Safe to repeat. New API keys are shown once, in the answer.",
+            description="Safe to repeat. New API keys are shown once, in `keys` of the answer, also of a failure "
+            "(409, 503) before which some were made.",
             query=(QueryField("dry-run", "Only say what would change.", YES_NO | {"default": "no"}),),
             body=DOCUMENT_SCHEMA,
             body_example=EXAMPLE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -74,16 +74,18 @@ def _headers(error: CallError) -> list[HeaderPair]:
     return headers
 
 
-def error_answer(error: CallError | HttpRefusal, *, request_id: str, accept: bytes) -> Answer:
-    """Return the answer that tells `error`; as a problem document if `accept` asks for one."""
+def error_answer(
+    error: CallError | HttpRefusal, *, request_id: str, accept: bytes, more: Mapping[str, object] | None = None
+) -> Answer:
+    """Return the answer that tells `error`; as a problem document if `accept` asks for one. `more` stands beside it."""
     if isinstance(error, CallError):
         status, headers, faults = error.refusal.value, _headers(error), error.faults
     else:
         status, headers, faults = error.status, list(error.headers), ()
     items = _items(error.code, error.message, faults)
     if PROBLEM_JSON not in accept:
-        body = encode(ErrorBody(status, error.message, items, request_id))
-        return Answer(status, body, content_type=JSON, headers=headers)
+        body = ErrorBody(status, error.message, items, request_id)
+        return Answer(status, _encoded(body, more), content_type=JSON, headers=headers)
     problem = ProblemBody(
         type="about:blank",
         title=HTTPStatus(status).phrase,
@@ -94,4 +96,8 @@ def error_answer(error: CallError | HttpRefusal, *, request_id: str, accept: byt
         errors=items,
         request_id=request_id,
     )
-    return Answer(status, encode(problem), content_type=PROBLEM_JSON, headers=headers)
+    return Answer(status, _encoded(problem, more), content_type=PROBLEM_JSON, headers=headers)
+
+
+def _encoded(body: ErrorBody | ProblemBody, more: Mapping[str, object] | None) -> bytes:
+    return encode(msgspec.to_builtins(body) | more if more else body)

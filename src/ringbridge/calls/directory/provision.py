@@ -20,7 +20,7 @@ from ringbridge.model.access import Principal, parse_models
 from ringbridge.model.directory import ApiKey, Domain, Key, Record, User, kind_of
 from ringbridge.model.document import Document, KeyOrder, read_document
 from ringbridge.model.document_export import export_document
-from ringbridge.model.errors import CallError, Conflict, Fault, Refusal
+from ringbridge.model.errors import BusUnavailable, CallError, Conflict, Fault, Refusal
 from ringbridge.model.keys import hash_of, key_id_of, make_key, prefix_for
 from ringbridge.model.provisioning import (
     Change,
@@ -49,6 +49,15 @@ class Applied(msgspec.Struct, frozen=True, rename="kebab"):
     keys: tuple[NewKey, ...]
     sequence: int = 0
     """The bus sequence of the last write; 0 when there was none."""
+
+
+class KeysMade(CallError):
+    """It could not all be written, and API keys are stored by now, or may be; `keys` are shown this once."""
+
+    def __init__(self, cause: CallError, keys: Sequence[NewKey]) -> None:
+        message = f"{cause.message}; new API keys may be stored by now, and are shown here, this once: {len(keys)}"
+        super().__init__(cause.refusal, cause.code, message, faults=cause.faults, retry_after_s=cause.retry_after_s)
+        self.keys = tuple(keys)
 
 
 class _Plan(msgspec.Struct):
@@ -211,10 +220,14 @@ class Provision:
         return make_key(prefix, self._random_part())
 
     async def _write(self, plan: _Plan) -> int:
-        """Write the plan kind by kind and return the last sequence."""
+        """Write the plan kind by kind and return the last sequence; API keys last, so that nothing fails after them.
+
+        Raises:
+            CallError: as `apply`; `KeysMade` where there are keys by then that nobody was told of.
+        """
         last = 0
         leaving = plan.leaving()
-        for kind in WRITE_ORDER:
+        for kind in WRITE_ORDER[:-1]:
             puts = [one for one in plan.puts if kind_of(one[0]) == kind]
             for part in _parts(puts):
                 last = max(
@@ -224,6 +237,25 @@ class Provision:
             gone = [one for one in plan.deletes if kind_of(one) == kind]
             for some in _parts(gone):
                 last = max(last, *await asyncio.gather(*map(self._delete, some)))
+        return max(last, await self._write_keys(plan))
+
+    async def _write_keys(self, plan: _Plan) -> int:
+        """Write the keys one at a time, new ones last, and return the last sequence."""
+        last = 0
+        made: list[NewKey] = []
+        new = {one.key_id: one for one in plan.keys}
+        puts = [(record, before) for record, before in plan.puts if isinstance(record, ApiKey)]
+        for record, before in sorted(puts, key=lambda one: one[1] is None):
+            try:
+                last = max(last, await self._put(record, before, ()))
+            except CallError as error:
+                if before is None and isinstance(error, BusUnavailable):
+                    made.append(new[record.key_id])  # it may have been stored all the same
+                if made:
+                    raise KeysMade(error, made) from error
+                raise
+            if before is None:
+                made.append(new[record.key_id])
         return last
 
     async def _delete(self, record: Record) -> int:
@@ -232,15 +264,31 @@ class Provision:
         return sequence
 
     async def _put(self, record: Record, before: Record | None, leaving: Collection[Key]) -> int:
+        revision = None if before is None else await self._revision_of(before)
         resource = RESOURCES.get(kind_of(record))
         if resource is not None:
             record = stamped(resource, record, self._clock.now(), before=None if before is None else record)
         try:
             async with self._logins.kept(record, before=before, leaving=leaving):
-                return await self._bus.put_record(record, only_new=before is None)
+                return await self._bus.put_record(record, only_new=before is None, revision=revision)
         except Conflict as conflict:
-            message = f"{kind_of(record)} {_named(record)} was just created by somebody else; apply again"
-            raise CallError(Refusal.CONFLICT, "directory-changed", message) from conflict
+            raise _changed(record, "created" if before is None else "changed") from conflict
+
+    async def _revision_of(self, before: Record) -> int:
+        """Return the revision of a record that is on the bus as this node's copy has it.
+
+        Raises:
+            CallError: it is not.
+        """
+        stored = await self._bus.read_record(kind_of(before), before.key)
+        if stored is None or stored.record != before:
+            raise _changed(before, "deleted" if stored is None else "changed")
+        return stored.revision
+
+
+def _changed(record: Record, what: str) -> CallError:
+    message = f"{kind_of(record)} {_named(record)} was just {what} by somebody else; apply again"
+    return CallError(Refusal.CONFLICT, "directory-changed", message)
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
