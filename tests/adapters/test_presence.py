@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from ringbridge.adapters.memory.bus import MemoryHub
-from ringbridge.adapters.nats.subjects import Stream
+from ringbridge.adapters.memory.bus import MemoryBus, MemoryHub
+from ringbridge.adapters.nats.subjects import Stream, kept_subject
 from ringbridge.adapters.presence import feed as presence_feed
 from ringbridge.adapters.presence import watch
+from ringbridge.adapters.presence.phones import phones_key
 from ringbridge.adapters.webhooks import webhooks
 from ringbridge.calls.events.ports import PresenceMessage
 from ringbridge.model.deliveries import Attempt
@@ -216,6 +217,27 @@ async def test_another_node_goes_on_and_nothing_is_missing_or_told_anew(monkeypa
                 await calls.step("c1")
             await receiver.wait(lambda: states(receiver, "1001") == CALLER and states(receiver, "1002") == CALLED)
             assert len(hub.streams[Stream.PRESENCE].entries) == 6, "what was derived before is not derived again"
+
+
+async def test_phones_that_came_or_went_while_no_node_derived_are_told_of() -> None:
+    """Also those of users of whom nothing was ever told; and no others."""
+    hub = MemoryHub()
+    async with receiving() as receiver:
+        async with delivering(hub, "n1") as one:
+            await has_phones(one, "1001", "desk", "stays")
+            await has_phones(one, "1002", "mobile")
+            for device in ("desk", "stays"):
+                await one.bus.put_location(phone(one, device), ttl_s=600)
+            await subscribe(one, receiver.url, created_at=one.clock.now() + 1.0)
+            await begun(one)
+            await until(lambda: kept_subject(phones_key(DOMAIN)) in hub.streams[Stream.WEBHOOKS].last)
+        bus = MemoryBus(hub)
+        await bus.delete_location(DOMAIN, "desk", phone(one, "desk").contact)
+        await bus.put_location(phone(one, "mobile"), ttl_s=600)
+        async with delivering(hub, "n2"):
+            await receiver.wait(lambda: states(receiver, "1002") == ["open"])
+            await receiver.wait(lambda: [event["devices"] for event in of(receiver, "1001")] == [["stays"]])
+            assert of(receiver, "1001")[0]["device"] == "desk"
 
 
 async def test_two_feeds_at_once_write_what_one_would(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,18 +9,20 @@ read in order. So a feed that begins again a little before where the last one st
 side by side for a moment, one of them thought dead, write the same. What a feed was not there for is made good when a
 user is looked at first: calls that are not up any more go, calls that are come, as of the positions where it reads.
 
-Locations come as they are, not as a history: a phone that came and went while no feed ran is not told of.
+Locations come as they are, not as a history: a phone that came and went while no feed ran is not told of. One that
+did either is, by what the bus says of its user, or where that is nothing by what the last feed began with (`phones`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 
 import msgspec
 import structlog
 
+from ringbridge.adapters.presence.phones import keep_phones, kept_phones
 from ringbridge.calls.events.ports import CallMessage, EventBus
 from ringbridge.calls.ports import Clock, Store
 from ringbridge.model.access import ANY
@@ -136,8 +138,7 @@ class PresenceFeed:
                 self._registered[place] = device.user
         async with asyncio.TaskGroup() as group:
             group.create_task(self._flush_loop())
-            if self._new_since is None:
-                group.create_task(self._look_back())
+            group.create_task(self._look_back() if self._new_since is None else self._keep_phones())
             await self._loop()
 
     async def flush(self) -> None:
@@ -265,11 +266,14 @@ class PresenceFeed:
                 return
 
     async def _look_back(self) -> None:
-        """Look at the devices of which the bus knows otherwise: they came or went while no feed ran."""
+        """Look at the devices that were otherwise when the last feed ran: they came or went while none did."""
+        before = await self._phones_before()
         for record in await self._parts.store.records("user", self._only):
             if not isinstance(record, User):
                 continue
             known = await self._devices_told(record)
+            if known is None and before is not None:
+                known = before.get((record.domain, record.user), set())
             if known is None:
                 continue
             for device in known ^ set(await self._devices(record.domain, record.user)):
@@ -278,6 +282,29 @@ class PresenceFeed:
                 else:
                     self._registered.pop((record.domain, device), None)
                 self.moved(record.domain, device)
+        await self._keep_phones()
+
+    async def _phones_before(self) -> dict[tuple[str, str], set[str]] | None:
+        """Return the devices of each user when the last feed began; None where that is not known."""
+        while True:
+            try:
+                phones = await kept_phones(self._parts.bus, self.domain)
+            except BusUnavailable:
+                await asyncio.sleep(BUS_AWAY_S)
+                continue
+            if phones is None:
+                return None
+            found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+            for (domain, device), user in phones.items():
+                found[domain, user].add(device)
+            return found
+
+    async def _keep_phones(self) -> None:
+        while True:
+            try:
+                return await keep_phones(self._parts.bus, self.domain, self._registered)
+            except BusUnavailable:
+                await asyncio.sleep(BUS_AWAY_S)
 
     async def _devices_told(self, user: User) -> set[str] | None:
         """Return the devices of a user that are registered as far as the bus knows; None where it knows nothing."""

@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 
 from ringbridge.adapters.presence.feed import FeedParts, PresenceFeed, feed_key, kept_positions
+from ringbridge.adapters.presence.phones import phones_key
 from ringbridge.adapters.store.batch import LocationChange
 from ringbridge.adapters.webhooks.sharing import chosen
 from ringbridge.model.access import ANY
@@ -74,6 +75,7 @@ class PresenceFeeds:
                 await running.stop()
                 if name not in domains:
                     await self._parts.bus.delete_kept(feed_key(name))
+                    await self._parts.bus.delete_kept(phones_key(name))
         self._follow()
 
     async def _start(self, name: str, wanted: Sequence[Subscription]) -> None:
