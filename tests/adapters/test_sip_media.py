@@ -73,3 +73,5 @@ async def test_a_sweep_leaves_what_legs_are_in_and_no_more(data_dir: Path) -> No
         assert "s-1" not in call.relays
         media.sweep(call)
         assert (await child.relay.ping()).sessions == 3, "its own, one too far away to be its, and another call's"
+        media.sweep(call, transfers=1)
+        assert (await child.relay.ping()).sessions == 2, "that of a transfer of which no leg is left"

@@ -224,9 +224,11 @@ async def test_a_new_session_outlives_the_engine(data_dir: Path, *, moved: bool)
         engine._calls.clear()
         engine._events.legs.clear()
         await child.relay.open(f"{CALL}.2")  # for a leg that was not stored any more
+        await child.relay.open(f"{CALL}.5")  # of the last of four transfers that failed, whose end was just stored
+        failed = [replace(records[1], leg_id=LegId(f"o{n + 1}"), transfer=n, dialog=b"") for n in (2, 3, 4, 5)]
         if not moved:
             phones["t1"].take_no_offer()
-        await engine.restore(CALL, DOMAIN, records)
+        await engine.restore(CALL, DOMAIN, [*records, *failed])
         if not moved:
             await until(lambda: len(phones["t1"].offers) == 3)
         await hear_each_other(phones["o2"], phones["t1"])

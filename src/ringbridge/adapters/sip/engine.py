@@ -291,7 +291,7 @@ class SipEngine:
                 self._node.wake()
         restored = self._calls.get(session_id)
         if restored is not None:
-            self._media.sweep(restored)
+            self._media.sweep(restored, transfers=max((record.transfer for record in legs), default=0))
             self._events.gather(restored)
         if restored is not None and restored.relay.instance != self._relay.instance:
             self._events.tell(session_id, MediaLost(RELAY_LOST))

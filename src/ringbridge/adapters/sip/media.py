@@ -104,9 +104,13 @@ class RelaySessions:
         for name in call.relays.keys() - used:
             self._relay.close(call.relays.pop(name))
 
-    def sweep(self, call: SipCall) -> None:
-        """After a restart, when `call` has what its legs' records tell of: close what else may be open."""
-        call.numbered = max(one.number for one in call.relays.values())
+    def sweep(self, call: SipCall, *, transfers: int = 0) -> None:
+        """After a restart, when `call` has what its legs' records tell of: close what else may be open.
+
+        Each of so many `transfers` may have had a session since the last one that a leg is in: of those that failed
+        only the last can be open, but which number that has nobody wrote down.
+        """
+        call.numbered = max(one.number for one in call.relays.values()) + transfers
         for number in range(call.numbered + 1 + _MOST_UNRECORDED):
             name = _name(call.session_id, number)
             if name not in call.relays:
