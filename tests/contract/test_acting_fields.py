@@ -192,6 +192,72 @@ def test_a_connection_s_caller_id_format(phones: Tenant, carrier: Carrier) -> No
     assert "12025550101" in carrier.wait().headers["p-asserted-identity"]
 
 
+def number_through(phones: Tenant, carrier: Carrier, **fields: Json) -> str:
+    """Make a connection with these fields; return a number that goes out by it as it is."""
+    ours = prefix()
+    rule(
+        phones,
+        ours,
+        dial_rule_application="to-connection",
+        dial_rule_parameter=connection(phones, carrier, **fields),
+        dial_rule_translation_destination_user=ours,
+    )
+    return ours
+
+
+@pytest.mark.parametrize(("setting", "offered"), [("no", ["0", "8", "101"]), ("yes", ["0", "101"])])
+def test_a_connection_s_codecs(phones: Tenant, carrier: Carrier, setting: str, offered: list[str]) -> None:
+    """“codec limits”: `connection-pcmu-only-enabled`"""
+    number = number_through(phones, carrier, connection_pcmu_only_enabled=setting)
+    phones.place(call_orig_user=number)  # the second leg is offered what the first has taken
+    body = carrier.wait(lambda invite: invite.number == number).body
+    (audio,) = re.findall(r"^m=audio [0-9]+ RTP/AVP ([0-9 ]*)", body, re.MULTILINE)
+    assert audio.split() == offered
+
+
+@pytest.mark.parametrize(("setting", "is_asked"), [("system-default", True), ("yes", True), ("no", False)])
+def test_a_connection_s_session_timer(phones: Tenant, carrier: Carrier, setting: str, is_asked: Json) -> None:
+    """“session timer”: `connection-sip-session-timer-enabled`"""
+    number = number_through(phones, carrier, connection_sip_session_timer_enabled=setting)
+    phones.place(call_orig_user=number)
+    headers = carrier.wait(lambda invite: invite.number == number).headers
+    assert ("session-expires" in headers, "timer" in headers["supported"]) == (is_asked, is_asked)
+
+
+def test_a_connection_is_registered(phones: Tenant, carrier: Carrier) -> None:
+    """“registration”: `connection-sip-registration-datetime`, `-expires-datetime`"""
+    name = connection(
+        phones,
+        carrier,
+        connection_sip_registration_enabled="yes",
+        connection_sip_registration_username="line7",
+        connection_sip_registration_password="a line's own secret",
+    )
+    asked = carrier.wait_for("REGISTER")
+    assert asked.headers["to"].startswith("<sip:line7@127.0.0.1>")
+    path = f"{phones.path}/connections/{name}"
+    until(lambda: phones.api.get(path).json()["connection-sip-registration-state"] == "registered", what="registered")
+    told = answered(phones.api.get(path), 200)
+    until_when = datetime.fromisoformat(told["connection-sip-registration-expires-datetime"])
+    assert until_when > datetime.fromisoformat(told["connection-sip-registration-datetime"])
+    answered(phones.api.delete(path), 202)
+    until(lambda: any(one.headers.get("expires") == "0" for one in carrier.others), what="it is taken back")
+
+
+def test_a_connection_that_is_down_gets_no_call(phones: Tenant, carrier: Carrier) -> None:
+    """“health”: one that does not answer OPTIONS"""
+    ours = prefix()
+    name = connection(phones, carrier, connection_health_check_enabled="yes")
+    rule(phones, f"{ours}*", dial_rule_application="to-connection", dial_rule_parameter=name)
+    path = f"{phones.path}/connections/{name}"
+    until(lambda: phones.api.get(path).json()["connection-health-state"] == "up", what="it is up")
+    answered(phones.api.put(path, json={"connection-address": f"127.0.0.1:{free_port()}"}), 202)
+    until(lambda: phones.api.get(path).json()["connection-health-state"] == "down", what="it is down")
+    refused = phones.api.post(phones.calls(), json=call_body(term=f"{ours}1"))
+    assert faulted(refused, 503)["call-term-user"]["code"] == "connection-down"
+    assert int(refused.headers["retry-after"]) > 0
+
+
 @pytest.mark.parametrize("field", ["limits-max-active-calls-total", "limits-max-active-calls-term"])
 def test_a_connection_s_limits(phones: Tenant, carrier: Carrier, field: str) -> None:
     """“limits (`limits-max-active-calls-orig` …)”: of the calls that it takes."""
