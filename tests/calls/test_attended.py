@@ -42,6 +42,16 @@ def test_the_leg_is_this_call_s_before_anything_is_offered_to_it() -> None:
     assert bench.stored.state is CallState.HELD
 
 
+def test_a_leg_that_is_up_is_taken_over_however_long_the_bus_took() -> None:
+    bench = held()
+    bench.join(O1, "1003")
+    bench.store_takes_s = LATE_S
+    bench.asked()
+    assert bench.world.invited == [O1, T1, NEW]
+    bench.answer(NEW)
+    assert bench.world.up == {T1, NEW}
+
+
 def test_the_far_parties_are_joined_and_the_asker_is_released() -> None:
     bench = held().advance(4).join(O1, "1003").asked().answer(NEW)
     assert bench.world.up == {T1, NEW}

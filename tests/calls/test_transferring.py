@@ -186,6 +186,17 @@ def test_nobody_is_dialled_late() -> None:
     assert (state(bench), bench.world.up) == (CallState.CONNECTED, {O1, T1})
 
 
+def test_a_late_refusal_of_an_earlier_target_says_nothing_about_the_next_transfer() -> None:
+    bench = joined().transfer(O1, "1003", ring_timeout_s=20.0).ring(NEW).advance(20)
+    bench.transfer(O1, "1004", begun=False).hang_up(O1)
+    bench.confirm()
+    assert leg(bench, NEW).state is LegState.RELEASED
+    assert state(bench) is CallState.CONNECTED
+    bench.begin_orders()
+    bench.answer(NEW2)
+    assert bench.world.up == {T1, NEW2}
+
+
 def test_states_that_allow_no_transfer() -> None:
     assert refusal(Bench().start().answer(O1)) == "call-not-connected"
     assert refusal(joined().transfer(O1, "1003")) == "order-under-way"

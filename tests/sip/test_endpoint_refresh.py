@@ -35,6 +35,21 @@ def test_reinvite_is_acknowledged_and_its_answer_told() -> None:
     assert rig.no_events()
 
 
+def test_reinvite_that_is_only_trying_for_ever_ends_the_session() -> None:
+    rig = Rig()
+    session, _, _ = rig.answered()
+    rig.endpoint.reinvite(session, OTHER_SDP, rig.now)
+    rig.reply(rig.sent_request("INVITE"), 100)
+    rig.wait(31)
+    assert rig.no_events()
+    rig.wait(2)
+    assert rig.event(ReinviteResult).status == 408
+    assert rig.statuses()[-1] == "BYE"
+    rig.wait(32)
+    assert rig.event(Ended).by is EndedBy.TIMEOUT
+    assert rig.gone()
+
+
 def test_refused_reinvite_leaves_the_session() -> None:
     rig = Rig()
     session, _, _ = rig.answered()

@@ -63,7 +63,7 @@ def test_late_ringing_and_answer_of_a_restored_session_are_taken() -> None:
     assert (ack.cseq.number, ack.to.tag) == (1, "phone")
     assert rig.event(Answered).session is restored
     rig.endpoint.hang_up(restored, rig.now)
-    assert rig.sent_request("BYE").cseq.number > 100
+    assert rig.sent_request("BYE").cseq.number > 10_000, "more than INFO and refreshes may have used since"
 
 
 def test_late_refusal_of_a_restored_session_is_acknowledged_on_the_old_branch() -> None:
@@ -165,7 +165,7 @@ def test_restored_dialog_can_be_ended() -> None:
     assert bye.uri == "sip:1001@192.0.2.20:5070"
     assert bye.lines("Route") == ["<sip:192.0.2.31;lr>"]
     assert (bye.from_.tag, bye.to.tag, bye.call_id) == (invite.from_.tag, "phone", invite.call_id)
-    assert bye.cseq.number == 102
+    assert bye.cseq.number == 100_002
     rig.reply(bye, 200)
     assert rig.event(Ended).by is EndedBy.LOCAL
     assert rig.gone()

@@ -127,6 +127,8 @@ class Controller:
         leg = self.call.leg(leg_id)
         if leg is None:
             return True
+        if (transfer := self._transfer_of(leg)) and transfer.takes_over:
+            return False  # it is up already, and whoever gave it has read that it is this call's
         if leg.side is Side.ORIGINATION and not leg.transfer:
             return now >= self.call.dial_before
         return now - leg.invited_at >= LATE_S
@@ -227,7 +229,8 @@ class Controller:
             return transfer.on_refused(leg, signal.cause, now)
         self._record(LegReleased(leg.leg_id, signal.cause, now))
         pending = self.call.pending(leg.side)
-        if self._ending or self.call.answered(leg.side) is not None:
+        if self._ending or self.call.answered(leg.side) is not None or leg.transfer:
+            # Of a transfer that is over, it says nothing about this call, even where another has replaced its side.
             return self._settle(now)
         if pending and signal.cause.sip_status is not None and signal.cause.sip_status >= 600:
             # RFC 3261 §21.6: a 6xx speaks for the user everywhere; no other phone of theirs is worth ringing on.

@@ -89,6 +89,11 @@ class Transfer:
         """Whether the target has taken the asker's place; what may still be missing is the end of a hold."""
         return any(leg.answered_at for leg in self.legs)
 
+    @property
+    def takes_over(self) -> bool:
+        """Whether the target is up already, in another call."""
+        return self._consultation is not None
+
     def asks(self, leg_id: LegId) -> bool:
         """Whether this is the asker's leg."""
         return leg_id == self._order.leg_id
@@ -183,7 +188,7 @@ class Transfer:
         Raises:
             CallError: the target is not being rung (any more).
         """
-        if self.is_joined or not self._pending() or self._consultation is not None:
+        if self.is_joined or not self._pending() or self.takes_over:
             raise conflict("nothing-rings", "no phone of this call is being rung")
         return self._fail(release.REJECTED, now)
 

@@ -5,7 +5,8 @@ other request is answered at once by a machine. Hence two tables. `step` moves a
 done; doing it (sending, timers, telling the user) is `endpoint_stack`'s. A pair that no table has is ignored, counted.
 
 Timer B and Timer F watch for a dead peer. Timer B ends with the first provisional response: how long a phone may ring
-is the application's to decide (Timer C is for proxies only, RFC 3261 §16.6).
+is the application's to decide (Timer C is for proxies only, RFC 3261 §16.6). A re-INVITE rings nowhere: with nothing
+after its 100 the peer is as dead as with nothing at all, and its session would take no other offer for ever.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class Input(IntEnum):
     """Timer A or E."""
     GIVE_UP = 5
     """Timer B or F."""
-    CANCEL_GIVE_UP = 6
-    """64*T1 after CANCEL without a final response (RFC 3261 §9.1)."""
+    NO_FINAL = 6
+    """64*T1 without a final response: after CANCEL (RFC 3261 §9.1), or after the first provisional to a re-INVITE."""
     LINGERED = 7
     """Timer D, K or M."""
     UNDELIVERED = 8
@@ -81,7 +82,7 @@ INVITE_CLIENT: Final[Table] = {
     (State.PROCEEDING, Input.R1XX): (State.PROCEEDING, Action.PASS_UP),
     (State.PROCEEDING, Input.R2XX): (State.ACCEPTED, Action.PASS_UP),
     (State.PROCEEDING, Input.REFUSED): (State.COMPLETED, Action.ACK_AND_PASS_UP),
-    (State.PROCEEDING, Input.CANCEL_GIVE_UP): (State.TERMINATED, Action.TIMED_OUT),
+    (State.PROCEEDING, Input.NO_FINAL): (State.TERMINATED, Action.TIMED_OUT),
     (State.ACCEPTED, Input.R2XX): (State.ACCEPTED, Action.PASS_UP),
     (State.ACCEPTED, Input.LINGERED): (State.TERMINATED, Action.FORGET),
     (State.COMPLETED, Input.REFUSED): (State.COMPLETED, Action.ACK),

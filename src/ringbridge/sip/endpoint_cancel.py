@@ -65,7 +65,7 @@ def _start_cancel(
 def _give_up_after(transaction: ClientTransaction, wait_s: float, now: float) -> None:
     queue = transaction.stack.queue
     queue.cancel(transaction.expiry)
-    transaction.expiry = queue.set(now + wait_s, transaction, client.Input.CANCEL_GIVE_UP)
+    transaction.expiry = queue.set(now + wait_s, transaction, client.Input.NO_FINAL)
 
 
 class _Cancelling:

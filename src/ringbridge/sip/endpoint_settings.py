@@ -42,7 +42,7 @@ class EndpointSettings:
     ack_within_s: float = 0.0
     """How long the ACK of an answer waits for `Endpoint.acknowledge`, so that the answer can be stored first; after
     that it leaves all the same. 0: it leaves at once."""
-    restore_cseq_gap: int = 100
+    restore_cseq_gap: int = 100_000
     """How far a restored dialog's CSeq jumps ahead of what may have been used since its snapshot."""
 
 

@@ -201,9 +201,11 @@ class Stack:
         queue.cancel(transaction.resend)
         queue.cancel(transaction.expiry)
         transaction.resend = transaction.expiry = None
-        if response.status < 200:
-            return
         invite = transaction.table is client.INVITE_CLIENT
+        if response.status < 200:
+            if invite and transaction.request is not None and transaction.request.to.tag is not None:
+                transaction.expiry = queue.set(now + timers.give_up_s, transaction, client.Input.NO_FINAL)
+            return
         self.pending.discard(transaction)
         transaction.data = b""
         if not invite:

@@ -9,8 +9,8 @@ from ringbridge.config import SipConfig
 from ringbridge.model.addresses import PeerRules
 from ringbridge.sip.timers import Timers
 
-ACK_WITHIN_S = 5.0
-"""How long an ACK waits for the bus: a cluster was seen without a leader for so long, and a phone waits 32 s."""
+ACK_WITHIN_S = 12.0
+"""How long an ACK waits for the bus: a cluster was seen without a leader for 9 s, and a phone waits 32 s."""
 
 
 def settings_of(config: SipConfig) -> SipNodeSettings:
