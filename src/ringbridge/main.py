@@ -251,7 +251,7 @@ class _Builder:
         sip = SipNode(settings_of(config.sip), on_event=front.take)
         await sip.start()
         self._stack.push_async_callback(sip.stop)
-        engine = SipEngine(node=sip, relay=relay, directory=store, ringback=RINGBACK)
+        engine = SipEngine(name=node.id, node=sip, relay=relay, directory=store, ringback=RINGBACK)
         registrar = SipRegistrar(
             config=config.sip, node=sip, bus=bus, directory=store, replica=replica, clock=self._clock, node_id=node.id
         )

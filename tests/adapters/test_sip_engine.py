@@ -118,7 +118,9 @@ async def stage(data_dir: Path, phones: Sequence[Phone]) -> AsyncIterator[tuple[
 
     node = SipNode(NODE, on_event=take)
     async with relay_in(data_dir) as child:
-        engine = SipEngine(node=node, relay=child.relay, directory=MemoryStore(VirtualClock()), ringback="us")
+        engine = SipEngine(
+            name="n1", node=node, relay=child.relay, directory=MemoryStore(VirtualClock()), ringback="us"
+        )
         engines.append(engine)
         engine.listen(lambda _session_id, signal: told.append(signal))
         for one in (node, *(phone.node for phone in phones)):

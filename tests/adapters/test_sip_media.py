@@ -12,9 +12,11 @@ import pytest
 from ringbridge.adapters.relay.child import RelayChild
 from ringbridge.adapters.sip.leg import SipCall
 from ringbridge.adapters.sip.media import RelaySessions
+from ringbridge.calls.ports import LegOrder
 from ringbridge.model.call import Side
 from ringbridge.model.errors import CallError
-from ringbridge.model.ids import SessionId
+from ringbridge.model.events import CallerId, Target
+from ringbridge.model.ids import DomainName, LegId, SessionId
 from tests.adapters.relay_folder import relay_in
 
 
@@ -23,7 +25,16 @@ async def a_call(data_dir: Path) -> AsyncIterator[tuple[RelaySessions, SipCall, 
     """Give a call without legs, which has its first session."""
     async with relay_in(data_dir) as child:
         first = await child.relay.open("s-1")
-        yield RelaySessions(child.relay), SipCall(SessionId("s-1"), "acme", first, {first.session_id: first}), child
+        yield (
+            RelaySessions(child.relay, owner="n1"),
+            SipCall(SessionId("s-1"), "acme", first, {first.session_id: first}),
+            child,
+        )
+
+
+def order() -> LegOrder:
+    target = Target("sip:1001@192.0.2.1", "udp", "192.0.2.1", 5060, "1001", "sip:1001@acme")
+    return LegOrder(SessionId("s-1"), LegId("o1"), target, CallerId("1000"), DomainName("acme"))
 
 
 async def test_two_that_ask_at_once_get_a_session_each(data_dir: Path) -> None:
@@ -37,6 +48,18 @@ async def test_two_that_ask_at_once_get_a_session_each(data_dir: Path) -> None:
         found = await asyncio.gather(*map(ask, Side))
         assert found == [("s-1.1", 3), ("s-1.2", 3)]
         assert (await child.relay.ping()).sessions == 1
+
+
+async def test_an_engine_that_comes_too_late_leaves_the_session_of_the_other_alone(data_dir: Path) -> None:
+    async with relay_in(data_dir) as child:
+        owner, late = (RelaySessions(child.relay, owner=name) for name in ("n1", "n2"))
+        first = await owner.first(order())
+        assert (await owner.first(order())).session_id == first.session_id, "again after a restart"
+        other = await late.first(order())
+        assert (first.orig_port, first.term_port) != (other.orig_port, other.term_port)
+        late.close(SipCall(SessionId("s-1"), "acme", other, {other.session_id: other}))
+        assert (await child.relay.ping()).sessions == 1
+        await child.relay.traffic(first)
 
 
 async def test_what_a_leg_is_being_made_for_is_not_tidied_away(data_dir: Path) -> None:

@@ -48,7 +48,9 @@ async def up(data_dir: Path, phones: dict[str, Phone]) -> AsyncIterator[tuple[Si
 
     node = SipNode(SipNodeSettings(port=0), on_event=take)
     async with relay_in(data_dir) as child:
-        engine = SipEngine(node=node, relay=child.relay, directory=MemoryStore(VirtualClock()), ringback="us")
+        engine = SipEngine(
+            name="n1", node=node, relay=child.relay, directory=MemoryStore(VirtualClock()), ringback="us"
+        )
         engines.append(engine)
         engine.listen(lambda _session_id, signal: told.append(signal))
         for one in (node, *(phone.node for phone in phones.values())):
@@ -223,8 +225,8 @@ async def test_a_new_session_outlives_the_engine(data_dir: Path, *, moved: bool)
             engine._node.endpoint.forget(legs[LegId(name)].session)
         engine._calls.clear()
         engine._events.legs.clear()
-        await child.relay.open(f"{CALL}.2")  # for a leg that was not stored any more
-        await child.relay.open(f"{CALL}.5")  # of the last of four transfers that failed, whose end was just stored
+        await child.relay.open(f"{CALL}-n1.2")  # for a leg that was not stored any more
+        await child.relay.open(f"{CALL}-n1.5")  # of the last of four transfers that failed, whose end was just stored
         failed = [replace(records[1], leg_id=LegId(f"o{n + 1}"), transfer=n, dialog=b"") for n in (2, 3, 4, 5)]
         if not moved:
             phones["t1"].take_no_offer()
@@ -245,7 +247,9 @@ async def test_a_target_is_heard_before_it_answers_and_not_once_it_has_refused(d
     node = SipNode(SipNodeSettings(port=0), on_event=take)
     asker, other, new = phones = [Phone(await RtpParty.open(ssrc=number)) for number in (1, 2, 3)]
     async with relay_in(data_dir) as child:
-        engine = SipEngine(node=node, relay=child.relay, directory=MemoryStore(VirtualClock()), ringback="us")
+        engine = SipEngine(
+            name="n1", node=node, relay=child.relay, directory=MemoryStore(VirtualClock()), ringback="us"
+        )
         engines.append(engine)
         engine.listen(lambda _session_id, signal: told.append(signal))
         for one in (node, *(phone.node for phone in phones)):

@@ -40,14 +40,14 @@ log = structlog.get_logger()
 class SipEngine:
     """Implements `calls.ports.CallEngine`; `main` wires its `on_event` to the SIP node."""
 
-    def __init__(self, *, node: SipNode, relay: Relay, directory: Directory, ringback: str) -> None:
-        """`ringback` is the name of a prompt that the relay has: `us`, `eu`, `uk`."""
+    def __init__(self, *, name: str, node: SipNode, relay: Relay, directory: Directory, ringback: str) -> None:
+        """`name` is the node's in the cluster; `ringback` that of a prompt which the relay has: `us`, `eu`, `uk`."""
         self._node = node
         self._relay = relay
         self._directory = directory
         self._calls: dict[SessionId, SipCall] = {}
         self._sound = Sound(relay, ringback=ringback)
-        self._media = RelaySessions(relay)
+        self._media = RelaySessions(relay, owner=name)
         self._events = LegEvents(node=node, relay=relay, sound=self._sound, media=self._media)
 
     @property

@@ -7,6 +7,9 @@ start, whoever remains is offered the other one by one re-INVITE.
 
 Nothing is left behind: `tidy` closes what no leg is in, whenever a leg was prepared, came or went; after a restart of
 the engine `sweep` closes what was open and is in no leg's record. Sessions are numbered, so their names are known.
+
+A name also says whose it is: engines may share a relay, and one that prepares a call which another one has claimed
+(claims can be offered twice) must not open, and then close, the session that its parties speak through.
 """
 
 from __future__ import annotations
@@ -24,7 +27,6 @@ from ringbridge.calls.ports import LegOrder
 from ringbridge.media.relay_commands import RelayRefused, RelaySession
 from ringbridge.model.call import Side, side_of
 from ringbridge.model.errors import CallError, Refusal
-from ringbridge.model.ids import SessionId
 
 log = structlog.get_logger()
 
@@ -35,8 +37,10 @@ _MOST_UNRECORDED: Final = 2
 class RelaySessions:
     """Opens and closes them for one engine."""
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: Relay, *, owner: str) -> None:
+        """`owner` is the node's name: the same after a restart, and no other's."""
         self._relay = relay
+        self._owner = owner
 
     async def first(self, order: LegOrder) -> RelaySession:
         """Return the session that a call begins with.
@@ -44,7 +48,7 @@ class RelaySessions:
         Raises:
             CallError: no relay answers.
         """
-        return await self._open(order.session_id, number=0, learn=order.learn)
+        return await self._open(f"{order.session_id}-{self._owner}", number=0, learn=order.learn)
 
     @asynccontextmanager
     async def for_legs(self, call: SipCall, orders: Sequence[LegOrder]) -> AsyncIterator[RelaySession]:
@@ -75,7 +79,7 @@ class RelaySessions:
         other = call.answered(side.other)
         learn = tuple(one for one in Side if (learns if one is side else other is not None and other.learns))
         call.numbered += 1  # at once, and never again: others may ask while the relay has not answered
-        session = await self._open(call.session_id, number=call.numbered, learn=learn)
+        session = await self._open(_first_name(call.relay), number=call.numbered, learn=learn)
         if call.closed:
             self._relay.close(session)
             raise CallError(Refusal.UNAVAILABLE, "call-ended", "the call is over")
@@ -87,8 +91,8 @@ class RelaySessions:
             call.preparing.discard(session.session_id)
             self.tidy(call)
 
-    async def _open(self, session_id: SessionId, *, number: int, learn: Sequence[Side]) -> RelaySession:
-        name = _name(session_id, number)
+    async def _open(self, first_name: str, *, number: int, learn: Sequence[Side]) -> RelaySession:
+        name = _name(first_name, number)
         try:
             session = await self._relay.open(name, learn=learn)
         except (RelayUnavailable, RelayRefused) as failure:
@@ -112,7 +116,7 @@ class RelaySessions:
         """
         call.numbered = max(one.number for one in call.relays.values()) + transfers
         for number in range(call.numbered + 1 + _MOST_UNRECORDED):
-            name = _name(call.session_id, number)
+            name = _name(_first_name(call.relay), number)
             if name not in call.relays:
                 self._relay.close(msgspec.structs.replace(call.relay, session_id=name))
 
@@ -124,5 +128,10 @@ class RelaySessions:
         call.relays.clear()
 
 
-def _name(session_id: SessionId, number: int) -> str:
-    return f"{session_id}.{number}" if number else session_id
+def _name(first_name: str, number: int) -> str:
+    return f"{first_name}.{number}" if number else first_name
+
+
+def _first_name(session: RelaySession) -> str:
+    """Return the name of the session that the call of `session` began with."""
+    return session.session_id.removesuffix(f".{session.number}")
