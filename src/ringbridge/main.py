@@ -26,7 +26,7 @@ from ringbridge.adapters.nats.bus import BusSettings, NatsBus
 from ringbridge.adapters.nats.server import NatsServer, ServerFailed, ServerSettings
 from ringbridge.adapters.nats.streams import UnfitBus
 from ringbridge.adapters.relay.child import RelayChild, RelaySettings, ensure_relay
-from ringbridge.adapters.relay.rtpproxy import Relay, RelayAddress, RelayUnavailable
+from ringbridge.adapters.relay.rtpproxy import EXTERNAL, Relay, RelayAddress, RelayUnavailable
 from ringbridge.adapters.replica.replica import COMMIT_PAUSE_S, Replica
 from ringbridge.adapters.sip.engine import SipEngine
 from ringbridge.adapters.sip.front import SipFront
@@ -258,6 +258,7 @@ class _Builder:
         keeper = ConnectionKeeper(node=sip, node_id=node.id, bus=bus, store=store, replica=replica, clock=self._clock)
         front.open(node=sip, engine=engine, registrar=registrar, keeper=keeper)
         await self._stack.enter_async_context(_task(keeper.run(), "connections"))
+        relay.on_restart(engine.media_lost)
         if self._child is not None:
             self._child.on_restart(lambda restarted: engine.media_lost(restarted.lost_instance))
         owner = Owner(node=node.id, bus=bus, store=store, engine=engine, clock=self._clock)
@@ -273,7 +274,7 @@ class _Builder:
             self._node.relay_pid = self._child.pid
             return self._child.relay
         host = _media_host(config, self._config.sip)
-        address = RelayAddress(config.address, host, prompts=config.prompts, instance="external")
+        address = RelayAddress(config.address, host, prompts=config.prompts, instance=EXTERNAL)
         relay = await Relay.connect(address, deadline_s=config.command_deadline_s)
         self._stack.callback(relay.close_client)
         await relay.ping()

@@ -361,11 +361,14 @@ async def test_what_is_under_way_fails_when_the_client_is_closed(client: Relay) 
 
 
 async def test_a_restart_of_an_external_relay_is_noticed(client: Relay, control: socket.socket) -> None:
+    lost: list[str] = []
+    client.on_restart(lost.append)
     for reply, instance in ((b"5 2 9", "external"), (b"7 2 12", "external"), (b"0 0 1", "external+1")):
         pinging = asyncio.ensure_future(client.ping())
         cookie, _, sender = await next_command(control)
         control.sendto(cookie + b" " + reply + b"\n", sender)
         assert (await pinging).instance == instance
+    assert lost == ["external"]
 
 
 async def test_an_address_that_does_not_resolve_is_unavailable() -> None:

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ringbridge.adapters.relay.child import RelayChild
+from ringbridge.adapters.relay.rtpproxy import EXTERNAL, Relay
 from ringbridge.adapters.sip.leg import SipCall
 from ringbridge.adapters.sip.media import RelaySessions
 from ringbridge.calls.ports import LegOrder
@@ -60,6 +62,25 @@ async def test_an_engine_that_comes_too_late_leaves_the_session_of_the_other_alo
         late.close(SipCall(SessionId("s-1"), "acme", other, {other.session_id: other}))
         assert (await child.relay.ping()).sessions == 1
         await child.relay.traffic(first)
+
+
+async def test_a_session_of_an_external_relay_is_taken_up_whatever_its_instance_was_called(data_dir: Path) -> None:
+    async with relay_in(data_dir) as child:
+        relay = await Relay.connect(msgspec.structs.replace(child.relay.address, instance=EXTERNAL))
+        media = RelaySessions(relay, owner="n1")
+        session = await media.first(order())
+        before = msgspec.structs.replace(session, instance=f"{EXTERNAL}+1")  # it was restarted once, we have since
+        assert await media.taken_up(before) == session
+        await relay.close(session)
+        assert (await media.taken_up(session)).instance != relay.instance
+        relay.close_client()
+        assert (await media.taken_up(before)).instance == relay.instance, "who is silent may still have it"
+
+
+async def test_a_session_of_our_own_relay_is_what_its_record_says(data_dir: Path) -> None:
+    async with a_call(data_dir) as (media, call, _):
+        lost = msgspec.structs.replace(call.relay, instance="an earlier one")
+        assert await media.taken_up(lost) == lost
 
 
 async def test_what_a_leg_is_being_made_for_is_not_tidied_away(data_dir: Path) -> None:

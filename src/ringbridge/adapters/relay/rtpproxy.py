@@ -37,6 +37,10 @@ _Slot = tuple[str, str, Side]
 """Commands of which only the latest counts: what kind, of which session, for which leg."""
 
 
+EXTERNAL: Final = "external"
+"""The instance of a relay that is not ours, until it is seen to have been restarted."""
+
+
 class RelayUnavailable(Exception):
     """The relay does not answer, or is gone; what was asked may or may not have been done."""
 
@@ -126,6 +130,7 @@ class Relay:
         self._restarts = 0
         self._sessions_created = 0
         self._is_silent = False
+        self._listeners: list[Callable[[str], None]] = []
 
     @classmethod
     async def connect(cls, address: RelayAddress, *, deadline_s: float = 1.0) -> Self:
@@ -177,6 +182,15 @@ class Relay:
     @property
     def address(self) -> RelayAddress:
         return self._address
+
+    @property
+    def is_external(self) -> bool:
+        """Whether it is somebody else's process: how often it was started again is known since our own start alone."""
+        return self._address.instance == EXTERNAL
+
+    def on_restart(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the lost instance when `ping` notices that an external relay was restarted."""
+        self._listeners.append(listener)
 
     @property
     def is_up(self) -> bool:
@@ -240,9 +254,13 @@ class Relay:
     async def ping(self) -> RelayInfo:
         """Return whether the relay is there, by what it says; notices that an external one was restarted."""
         counters = await self._send(commands.COUNTERS, commands.read_counters)
-        if counters.sessions_created < self._sessions_created:
-            self._restarts += 1
+        was_restarted = counters.sessions_created < self._sessions_created
         self._sessions_created = counters.sessions_created
+        if was_restarted:
+            lost = self.instance
+            self._restarts += 1
+            for listener in self._listeners:
+                listener(lost)
         return RelayInfo(self.instance, counters.sessions)
 
     async def watch(self, every_s: float) -> None:

@@ -270,11 +270,10 @@ class SipEngine:
                 continue
             state = decode_dialog(record.dialog)
             session = await self._taken_up(domain, state)
-            call = self._calls.setdefault(session_id, SipCall(session_id, domain, state.relay))
-            call.relays[state.relay.session_id] = state.relay
-            leg = SipLeg(
-                call, record.leg_id, session, state.relay, state.local, state.connection, state.remote, sent=True
-            )
+            relay = await self._media.taken_up(state.relay)
+            call = self._calls.setdefault(session_id, SipCall(session_id, domain, relay))
+            call.relays[relay.session_id] = relay
+            leg = SipLeg(call, record.leg_id, session, relay, state.local, state.connection, state.remote, sent=True)
             leg.answered = state.snapshot.answered and record.answered_at > 0
             leg.going_over = state.snapshot.answered and not leg.answered
             leg.flow = record.flow

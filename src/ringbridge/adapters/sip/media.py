@@ -30,6 +30,7 @@ from ringbridge.model.errors import CallError, Refusal
 
 log = structlog.get_logger()
 
+_LOST: Final = "lost"
 _MOST_UNRECORDED: Final = 2
 """How many sessions of a call can be open that no leg's record tells of: a target's, and that of a phone that moves."""
 
@@ -90,6 +91,22 @@ class RelaySessions:
         finally:
             call.preparing.discard(session.session_id)
             self.tidy(call)
+
+    async def taken_up(self, session: RelaySession) -> RelaySession:
+        """Return a session of before our own restart as it is now, of another instance than the relay's if it is lost.
+
+        An external relay is asked, since nobody but us counts how often it was started again; silent, it has it still.
+        """
+        if not self._relay.is_external:
+            return session
+        now = msgspec.structs.replace(session, instance=self._relay.instance)
+        try:
+            await self._relay.traffic(now)
+        except RelayRefused as refused:
+            return msgspec.structs.replace(session, instance=_LOST) if refused.is_gone else now
+        except RelayUnavailable:
+            pass
+        return now
 
     async def _open(self, first_name: str, *, number: int, learn: Sequence[Side]) -> RelaySession:
         name = _name(first_name, number)
