@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from ringbridge.adapters.sip.invite import credentials_of, invite_order
@@ -27,11 +28,22 @@ def invite(caller_id: CallerId, *, headers: tuple[tuple[str, str], ...] = ()) ->
     [
         (CallerId("+4570101010", "Ann"), '"Ann" <sip:+4570101010@demo.example>'),
         (CallerId("+4570101010", "Ann", "pbx.example"), '"Ann" <sip:+4570101010@pbx.example>'),
+        (CallerId("+4570101010", "Ann", "pbx.example:5070"), '"Ann" <sip:+4570101010@pbx.example:5070>'),
+        (CallerId("+4570101010", "Ann", "[2001:db8::1]:5070"), '"Ann" <sip:+4570101010@[2001:db8::1]:5070>'),
+        (CallerId("+4570101010", "Ann", "[2001:db8::1]"), '"Ann" <sip:+4570101010@[2001:db8::1]>'),
         (CallerId("anonymous", "Anonymous", "pbx.example"), '"Anonymous" <sip:anonymous@anonymous.invalid>'),
     ],
 )
 def test_the_caller_is_shown_as_the_plan_says(caller_id: CallerId, from_: str) -> None:
     assert invite(caller_id).from_ == from_
+
+
+def test_a_caller_is_asserted_at_a_connection_with_an_ipv6_address() -> None:
+    connection = msgspec.structs.replace(TRUNK, connection_address="[2001:db8::5]:5070")
+    target = connection_target(connection, "4531234567", "")
+    order = LegOrder(SessionId("s"), LegId("t1"), target, CallerId("4570101010"), DOMAIN)
+    headers = dict(invite_order(order, sdp=b"", connection=connection).headers)
+    assert headers["P-Asserted-Identity"] == "<sip:4570101010@[2001:db8::5]>"
 
 
 def test_a_dial_rules_headers_are_carried() -> None:

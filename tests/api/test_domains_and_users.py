@@ -386,3 +386,17 @@ async def test_calls_to_a_device_made_again_do_not_ring_the_phones_of_the_last(w
                 if (await root.get(f"{path}/{device}")).json()["device-sip-registration-state"] != "registered":
                     break
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("name", ["-acme.example", ".acme.example"])
+async def test_a_new_domain_has_a_name_that_a_sip_uri_can_hold(world: World, name: str) -> None:
+    async with world.client(world.super_key) as client:
+        made = await client.post("/ns-api/v2/domains", json={"domain": name, "reseller": "acme"})
+        applied = await client.put("/ringbridge/v1/directory", json={"domains": [{"domain": name}]})
+        assert (made.status_code, applied.status_code) == (400, 400)
+        assert made.json()["errors"][0]["field"] == "domain"
+        assert applied.json()["errors"][0]["field"] == "domains[0].domain"
+        world.put(Domain(name))
+        kept = await client.put("/ringbridge/v1/directory", json={"domains": [{"domain": name}]})
+        assert kept.status_code == 200, "one that is there stays"
+        assert (await client.get(f"/ns-api/v2/domains/{name}")).status_code == 200

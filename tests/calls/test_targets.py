@@ -285,12 +285,24 @@ async def test_a_rule_without_a_source_user_hides_the_caller() -> None:
         {"dial_rule_translation_destination_host": "gw example"},
         {"dial_rule_translation_source_user": "<sip:x>"},
         {"dial_rule_translation_source_host": "a/b"},
+        {"dial_rule_translation_source_host": "-a.example"},
+        {"dial_rule_translation_source_host": ".example"},
+        {"dial_rule_translation_source_host": "a.example:0"},
+        {"dial_rule_translation_source_host": "a.example:65536"},
         {"dial_rule_translation_source_name": "a\r\nX: y"},
     ],
 )
 async def test_a_translation_never_reaches_a_message_unchecked(fields: dict[str, str]) -> None:
     tenant = Tenant().with_rules(dial_rule("sip:45*@*", "to-connection", dial_rule_parameter="trunk", **fields))
     assert (await tenant.refused(call_term_user="4531234567")).code == "bad-translation"
+
+
+async def test_a_feature_code_is_a_uri() -> None:
+    code = {"dial_rule_translation_destination_user": "#21#4531234567"}
+    rule = dial_rule("sip:#21#*@*", "to-connection", dial_rule_parameter="trunk", **code)
+    (target,) = (await Tenant().with_rules(rule).plan(call_term_user="#21#4531234567")).termination
+    assert target.uri == "sip:%2321%234531234567@gw.example:5080"
+    assert target.label == "#21#4531234567"
 
 
 async def test_rules_hold_by_the_clock_of_who_calls() -> None:

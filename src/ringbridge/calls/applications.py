@@ -33,7 +33,8 @@ from ringbridge.model.errors import Fault
 TO_USER: Final = frozenset({"to-user", "to-user-residential"})
 CONNECTION_OR_USER: Final = "to-connection-or-user-no-failover"
 USER_PART: Final = re.compile(r"[A-Za-z0-9._+*#~!$&'()=-]{0,64}")
-HOST_PART: Final = re.compile(r"(?:([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?)?")
+_PORT: Final = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+HOST_PART: Final = re.compile(rf"(?:([A-Za-z0-9_][A-Za-z0-9._-]{{0,252}}|\[[0-9A-Fa-f:.]{{2,45}}\])(:(?:{_PORT}))?)?")
 DISPLAY_NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f]{0,80}")
 
 

@@ -124,7 +124,8 @@ def connection_target(
     transport = connection.connection_sip_transport_protocol.upper() or "UDP"
     address, port = host_and_port(connection.connection_address)
     at = host or connection.connection_address.removeprefix("sip:")
-    uri = f"sip:{number}@{at}" if number else f"sip:{at}"
+    user = number.replace("#", "%23")  # RFC 3261 §25.1: the one character of numbers that a URI holds escaped
+    uri = f"sip:{user}@{at}" if number else f"sip:{at}"
     suffix = "" if transport == "UDP" else f";transport={transport.lower()}"
     return Target(
         uri=uri + suffix,

@@ -9,6 +9,8 @@ import re
 from typing import Final
 
 DOMAIN: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+NEW_DOMAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+"""Of a domain that is made now: no SIP URI can have a host that begins with `-` or `.`; older ones stay readable."""
 USER: Final = re.compile(r"[A-Za-z0-9._-]{1,16}")
 DEVICE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 CALL_ID: Final = re.compile(r"[A-Za-z0-9._@:+=-]{1,128}")

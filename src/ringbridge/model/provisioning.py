@@ -12,6 +12,7 @@ from ringbridge.model.device_password import PASSWORD
 from ringbridge.model.directory import ApiKey, Device, Domain, Record, User, kind_of
 from ringbridge.model.document import Document, KeyOrder
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
+from ringbridge.model.field_tables.checks import new_domain
 from ringbridge.model.key_orders import addresses_beyond, ends_beyond, models_beyond
 from ringbridge.model.resources import RESOURCES, carried, others_of
 from ringbridge.model.times import epoch_s
@@ -108,10 +109,16 @@ def check_rights(document: Document, stored: Sequence[Record], principal: Princi
     """Let pass what `principal` may do: a super user everything, a domain's manager only that domain.
 
     Raises:
-        CallError: 403 that names every part of the document that is beyond it.
+        CallError: 403 that names every part of the document that is beyond it, 400 for names that no new domain may
+            have.
     """
     known = {one.domain: one for one in stored if isinstance(one, Domain)}
     keys = {(one.domain, one.user, one.description) for one in stored if isinstance(one, ApiKey)}
+    named = [
+        _named_badly(one, document) for one in document.records if isinstance(one, Domain) and one.domain not in known
+    ]
+    if bad := [fault for fault in named if fault is not None]:
+        raise invalid(bad)
     faults: list[Fault] = []
     if not principal.is_super_user:
         faults += _beyond(document, known, principal)
@@ -125,6 +132,13 @@ def check_rights(document: Document, stored: Sequence[Record], principal: Princi
         raise invalid(narrow)
     if faults:
         raise CallError(Refusal.FORBIDDEN, faults[0].code, f"{faults[0].field}: {faults[0].message}", faults=faults)
+
+
+def _named_badly(domain: Domain, document: Document) -> Fault | None:
+    """Return what is wrong with the name of a new domain; those that are there keep theirs."""
+    must = new_domain(domain.domain)
+    path = document.paths[kind_of(domain), domain.key]
+    return None if must is None else Fault(f"{path}.domain", "bad-value", must, found=domain.domain)
 
 
 def _beyond(document: Document, known: dict[str, Domain], principal: Principal) -> list[Fault]:

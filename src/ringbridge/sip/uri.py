@@ -73,7 +73,10 @@ _COMPARED: Final = frozenset(("user", "ttl", "method", "maddr", "transport"))  #
 
 
 class Uri(Struct, frozen=True, gc=False):
-    """A sip, sips or tel URI with its escapes decoded; of a tel URI `user` is the number and `host` is empty."""
+    """A sip, sips or tel URI with its escapes decoded; of a tel URI `user` is the number and `host` is empty.
+
+    `host` of an IPv6 address has its brackets where it was parsed, and gets them where it has none.
+    """
 
     scheme: str
     user: str | None
@@ -157,7 +160,8 @@ class Uri(Struct, frozen=True, gc=False):
             return f"tel:{self.user}{self._serialize_params()}"
         if self.scheme not in ("sip", "sips"):
             raise UnsafeHeader("URI scheme", "neither sip, sips nor tel")
-        if _HOST.fullmatch(self.host) is None:
+        host = f"[{self.host}]" if ":" in self.host and self.host[0] != "[" else self.host
+        if _HOST.fullmatch(host) is None:
             raise UnsafeHeader("URI host", "neither a host name nor an address")
         text = self.scheme + ":"
         if self.user is not None:
@@ -165,7 +169,7 @@ class Uri(Struct, frozen=True, gc=False):
             if self.password is not None:
                 text += ":" + percent_encode(self.password, safe=_PASSWORD_SAFE)
             text += "@"
-        text += self.host
+        text += host
         if self.port is not None:
             text += f":{self.port}"
         if self.params:

@@ -85,7 +85,9 @@ def _is_anonymous(caller_id: CallerId) -> bool:
 
 def _from(caller_id: CallerId, domain: str) -> str:
     host = ANONYMOUS_HOST if _is_anonymous(caller_id) else caller_id.host or domain
-    return NameAddress(caller_id.name, Uri("sip", caller_id.number, host).serialize()).serialize()
+    name, port = host_and_port(host) if ":" in host else (host, "")  # a dial rule may make a host with a port
+    uri = Uri("sip", caller_id.number, name, int(port) if port else None)
+    return NameAddress(caller_id.name, uri.serialize()).serialize()
 
 
 def _identity(order: LegOrder, connection: Connection) -> list[tuple[str, str]]:

@@ -15,8 +15,10 @@ from ringbridge.api.parts import ApiParts
 from ringbridge.calls.directory.ports import RecordQuery
 from ringbridge.model.access import ANY, Principal, Scope
 from ringbridge.model.directory import Domain, Key, Record
-from ringbridge.model.errors import CallError, Fault, Refusal
+from ringbridge.model.errors import CallError, Fault, Refusal, invalid
+from ringbridge.model.field_tables.checks import new_domain
 from ringbridge.model.resources import DOMAIN, USER, change, make
+from ringbridge.model.wire import shown
 
 DOMAINS = "/ns-api/v2/domains"
 SERVED = Served(
@@ -58,6 +60,8 @@ class DomainRules:
         return isinstance(record, Domain)
 
     async def made(self, request: Request, values: Mapping[str, str]) -> tuple[Record, Mapping[str, str]]:
+        if (must := new_domain(values["domain"])) is not None:
+            raise invalid([Fault("domain", "bad-value", must, found=shown(values["domain"]))])
         _check_reseller(request.principal, values["reseller"])
         return make(DOMAIN, values), {}
 

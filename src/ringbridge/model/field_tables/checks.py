@@ -15,6 +15,7 @@ from ringbridge.model.numbers import SEPARATORS, plain_number
 from ringbridge.model.wire import YES_NO
 
 DOMAIN_PATTERN: Final = "^[A-Za-z0-9._-]{1,64}$"
+NEW_DOMAIN_PATTERN: Final = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
 USER_PATTERN: Final = "^[A-Za-z0-9._-]{1,16}$"
 DEVICE_PATTERN: Final = "^[A-Za-z0-9._-]{1,64}$"
 NUMBER_ALLOWED: Final = "digits with an optional leading +; spaces, dashes and brackets are ignored"
@@ -42,6 +43,11 @@ def _name(pattern: re.Pattern[str], allowed: str, text: str) -> str | None:
 def domain(text: str) -> str | None:
     """A domain name (contract §1 "Path patterns")."""
     return _name(names.DOMAIN, "1 to 64 letters, digits and . _ -", text)
+
+
+def new_domain(text: str) -> str | None:
+    """The name of a domain that is made now."""
+    return domain(text) or _name(names.NEW_DOMAIN, "a name that begins with a letter, a digit or _", text)
 
 
 def plan(text: str) -> str | None:

@@ -20,7 +20,7 @@ DOMAIN_FIELDS: Final = (
         description="The tenant's name.",
         check=checks.domain,
         max_length=64,
-        pattern=checks.DOMAIN_PATTERN,
+        pattern=checks.NEW_DOMAIN_PATTERN,
         is_searched=True,
         example="acme.example",
     ),
