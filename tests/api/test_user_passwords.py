@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
 from ringbridge.adapters.memory.bus import Fault
+from ringbridge.calls.access.credentials import Credentials
 from ringbridge.model.access import Scope
+from ringbridge.model.errors import BusUnavailable, CallError, Refusal
 from tests.api.logins import PASSWORD, ask, give_password, log_in, token
 from tests.api.world import CALLS, World
 
@@ -104,3 +107,44 @@ async def test_a_user_whose_password_cannot_be_stored_is_not_made(world: World) 
     assert (await ask(world, world.manager_key, "GET", f"{USERS}/2001")).status_code == 404
     assert (await ask(world, world.manager_key, "POST", USERS, body)).status_code == 202
     assert (await log_in(world, username="2001@demo")).status_code == 200
+
+
+@pytest.mark.parametrize("how", ["refused", "cancelled"])
+async def test_a_user_whose_password_is_not_stored_is_taken_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    reached, refusal = asyncio.Event(), CallError(Refusal.CONFLICT, "contended", "is being changed by others")
+
+    async def set_hash(*_: object) -> int:
+        reached.set()
+        if how == "refused":
+            raise refusal
+        await asyncio.sleep(60)
+        return 0
+
+    monkeypatch.setattr(Credentials, "set_hash", set_hash)
+    body = new_user(user_login_password=PASSWORD)
+    asked = asyncio.create_task(ask(world, world.manager_key, "POST", USERS, body))
+    await reached.wait()
+    if how == "refused":
+        assert (await asked).status_code == 409
+    else:
+        asked.cancel()
+        await asyncio.wait([asked])
+    assert await world.bus.read_record("user", ("demo", "2001")) is None
+
+
+async def test_a_change_of_which_the_password_is_not_stored_says_what_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def set_hash(*_: object) -> int:
+        raise BusUnavailable
+
+    monkeypatch.setattr(Credentials, "set_hash", set_hash)
+    both = {"name-first-name": "Eva", FIELD: PASSWORD}
+    answer = await ask(world, world.manager_key, "PUT", f"{USERS}/1001", both)
+    assert answer.status_code == 503
+    assert answer.json()["message"].startswith(f"{FIELD} may not be stored, name-first-name is: ")
+    assert answer.headers["retry-after"] == "2"
+    alone = await ask(world, world.manager_key, "PUT", f"{USERS}/1001", {FIELD: PASSWORD})
+    assert alone.json()["message"] == BusUnavailable().message

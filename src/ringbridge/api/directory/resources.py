@@ -5,6 +5,7 @@ A resource says in its `Rules` where its records are and who may have them; ever
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -18,7 +19,7 @@ from ringbridge.api.parts import ApiParts
 from ringbridge.calls.directory.ports import RecordQuery
 from ringbridge.calls.directory.writes import no_such
 from ringbridge.model.directory import Key, Record
-from ringbridge.model.errors import BusUnavailable, Fault, invalid
+from ringbridge.model.errors import CallError, Fault, invalid
 from ringbridge.model.resources import Read, Resource, etag_of, is_needed, read_fields, searched, view
 from ringbridge.model.wire import control_fault, shown
 
@@ -79,6 +80,9 @@ Finish: TypeAlias = Callable[[Record], Awaitable[int]]
 
 class Beside(Protocol):
     """What writes of one resource ask for beside its record."""
+
+    field: str
+    """The field that asks for it."""
 
     async def prepare(self, values: Mapping[str, str]) -> Finish | None:
         """Return how to do what `values` ask for, None where they ask for nothing; all that takes long is done here.
@@ -177,8 +181,9 @@ class ResourceHandlers:
         if finish is not None:
             try:
                 sequence = max(sequence, await finish(written.record))
-            except BusUnavailable:
-                await self._parts.writes.take_back(written)
+            except (CallError, asyncio.CancelledError):
+                # Shielded: who is cancelled, as the client has gone, is soon cancelled again.
+                await asyncio.shield(self._parts.writes.take_back(written))
                 raise
         return await self._written(written.record, sequence, read, synchronous=synchronous, told=told)
 
@@ -206,8 +211,26 @@ class ResourceHandlers:
         tags = request.entity_tags(b"if-match")
         finish = await self._prepared(values)
         written = await self._parts.writes.update(self._resource, key, change, if_match=tags)
-        done = 0 if finish is None else await finish(written.record)
+        done = 0 if finish is None else await self._finished(finish, written.record, values)
         return await self._written(written.record, max(written.sequence, done), read)
+
+    async def _finished(self, finish: Finish, record: Record, values: Mapping[str, str]) -> int:
+        """Do what stands beside a change that is stored by now.
+
+        Raises:
+            CallError: it cannot be done; it says which half holds.
+        """
+        try:
+            return await finish(record)
+        except CallError as error:
+            field = "" if self._beside is None else self._beside.field
+            stored = ", ".join(name for name in values if name != field)
+            if not stored:
+                raise
+            message = f"{field} may not be stored, {stored} is: {error.message}"
+            raise CallError(
+                error.refusal, error.code, message, faults=error.faults, retry_after_s=error.retry_after_s
+            ) from error
 
     async def _prepared(self, values: Mapping[str, str]) -> Finish | None:
         return None if self._beside is None else await self._beside.prepare(values)

@@ -82,6 +82,8 @@ class UserRules:
 class LoginPassword:
     """The password of a body of a user: kept apart from the user, as its hash."""
 
+    field = FIELD
+
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
 
