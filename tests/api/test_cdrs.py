@@ -17,8 +17,10 @@ from ringbridge.adapters.store.batch import StoreBatch
 from ringbridge.api.cdrs import cdrs as cdrs_module
 from ringbridge.api.cdrs.cdrs import wants_csv
 from ringbridge.api.cdrs.fields import CDR_D, CDR_R, CDR_U, number_or_text
+from ringbridge.api.cdrs.places import KEPT_S, Places, list_of
 from ringbridge.api.cdrs.views import DOMAIN_VIEW, RAW_VIEW, USER_VIEW, cell
 from ringbridge.model.cdr import Cdr
+from ringbridge.model.cdr_query import Place
 from ringbridge.model.directory import Domain, User
 from tests.adapters.bus_calls import until
 from tests.adapters.cdr_samples import cdr, outside
@@ -339,6 +341,27 @@ async def test_counting_start_up_goes_on_where_the_page_before_ended(world: Worl
         assert ids(await admin.get(DEMO, params={"start": 3, "limit": 2})) == ["4", "3"]
     world.clock.time += 600
     assert ids(await manager.get(DEMO, params={"start": 3, "limit": 2})) == ["4", "3"]
+
+
+def test_places_take_little_room_and_are_forgotten_in_time() -> None:
+    places, place = Places(), Place(1.0, "a")
+    for number in range(10):
+        listed = list_of("k", f"/{number}", {"caller": "1" * 60_000})
+        assert len(listed) == 16
+        places.remember((listed, 101), place, now=float(number))
+    assert len(places) == 10
+    places.remember((list_of("k", "/", {}), 101), place, now=KEPT_S + 8.5)
+    assert len(places) == 2
+    assert list_of("k", "/", {"caller": "1", "site": "2"}) == list_of("k", "/", {"site": "2", "caller": "1"})
+    assert list_of("k", "/", {"caller": "1"}) != list_of("k", "/", {"caller": "2"})
+
+
+async def test_names_that_mean_nothing_make_no_other_list(world: World, manager: httpx.AsyncClient) -> None:
+    now = world.clock.now()
+    await put(world, *(cdr(f"{number}", started_at=now - 100 + number) for number in range(4)))
+    assert ids(await manager.get(DEMO, params={"start": 1, "limit": 2, "x": "1"})) == ["3", "2"]
+    await put(world, cdr("newer", started_at=now))
+    assert ids(await manager.get(DEMO, params={"start": 3, "limit": 2, "x": "2"})) == ["1", "0"]
 
 
 async def test_a_total_that_takes_long_is_left_out(

@@ -14,8 +14,8 @@ from ringbridge.api.access.auth import no_such_domain
 from ringbridge.api.access.ruled import own_since, ruled_domains
 from ringbridge.api.calls.calls import CallHandlers
 from ringbridge.api.cdrs.fields import Seen
-from ringbridge.api.cdrs.places import Places
-from ringbridge.api.cdrs.query import Asked, after_text, read_query
+from ringbridge.api.cdrs.places import Places, list_of
+from ringbridge.api.cdrs.query import FILTERS, Asked, after_text, read_query
 from ringbridge.api.cdrs.views import DOMAIN_VIEW, RAW_VIEW, USER_VIEW, CdrView, csv_text
 from ringbridge.api.http.answers import Answer, HeaderPair, encode, json_answer
 from ringbridge.api.http.requests import Request, header
@@ -116,17 +116,17 @@ class CdrHandlers:
     async def _list(self, request: Request, asked: Asked, view: CdrView) -> Answer:
         if wants_csv(header(request.scope, b"accept")):
             return self._csv(request, asked, view)
-        key = _key(request)
+        listed = _listed(request)
         after, skip = asked.after, 0
         if after is None and asked.page.start > 1:
-            after = self._places.find((*key, asked.page.start), now=self._clock.now())
+            after = self._places.find((listed, asked.page.start), now=self._clock.now())
             skip = 0 if after is not None else asked.page.start - 1
         page, totals = await asyncio.gather(
             self._store.cdrs(asked.query, limit=asked.page.limit, skip=skip, after=after),
             self._store.count_cdrs(asked.query, at_most=COUNTED + 1),
         )
         if page.last is not None:
-            self._places.remember((*key, asked.page.start + asked.page.limit), page.last, now=self._clock.now())
+            self._places.remember((listed, asked.page.start + asked.page.limit), page.last, now=self._clock.now())
         headers: list[HeaderPair] = [(b"link", _links(request, asked, page))]
         if totals.total <= COUNTED:
             headers.append((b"x-total-count", str(totals.total).encode()))
@@ -176,8 +176,9 @@ def _filters(request: Request) -> dict[str, str]:
     return {name: value for name, value in request.query.items() if name not in ("start", "limit", "after")}
 
 
-def _key(request: Request) -> tuple[str, str, str]:
-    return (request.principal.key_id, request.path, urlencode(_filters(request)))
+def _listed(request: Request) -> bytes:
+    known = {name: value for name, value in _filters(request).items() if name in FILTERS}
+    return list_of(request.principal.key_id, request.path, known)
 
 
 def _links(request: Request, asked: Asked, page: CdrPage) -> bytes:

@@ -8,15 +8,23 @@ page that begins where another ended goes on behind its last CDR, as the `next` 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
+from hashlib import blake2b
 from typing import TypeAlias
+from urllib.parse import urlencode
 
 from ringbridge.model.cdr_query import Place
 
-Key: TypeAlias = tuple[str, str, str, int]
-"""Token, path, filters as they were written, and the `start` that the place is for."""
+Key: TypeAlias = tuple[bytes, int]
+"""`list_of` a token, a path and filters, and the `start` that the place is for."""
 
 KEPT_S = 300.0
 KEPT = 4096
+
+
+def list_of(key_id: str, path: str, filters: Mapping[str, str]) -> bytes:
+    """Return what stands for a list that a token pages through: short, however long its path and filters are."""
+    return blake2b("\0".join((key_id, path, urlencode(sorted(filters.items())))).encode(), digest_size=16).digest()
 
 
 class Places:
@@ -25,11 +33,16 @@ class Places:
     def __init__(self) -> None:
         self._places: OrderedDict[Key, tuple[float, Place]] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._places)
+
     def remember(self, key: Key, place: Place, *, now: float) -> None:
         """Keep where the page before `key` ended."""
         self._places[key] = (now + KEPT_S, place)
         self._places.move_to_end(key)
         if len(self._places) > KEPT:
+            self._places.popitem(last=False)
+        while next(iter(self._places.values()))[0] <= now:
             self._places.popitem(last=False)
 
     def find(self, key: Key, *, now: float) -> Place | None:

@@ -62,6 +62,8 @@ WINDOW_QUERY: Final = (
     QueryField("dialled", "The extension or number that was dialled.", _TEXT_SCHEMA),
     QueryField("site", "Site of one of the two users.", _TEXT_SCHEMA),
 )
+FILTERS: Final = frozenset(field.name for field in WINDOW_QUERY)
+"""What narrows a list; any other name in a query means nothing."""
 LIST_QUERY: Final = (
     *WINDOW_QUERY,
     *PAGE_QUERY,
