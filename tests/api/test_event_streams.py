@@ -15,11 +15,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ringbridge.adapters.memory.phones import MemoryPhones
+from ringbridge.api.events import streams
+from ringbridge.api.events.reach import reach_of
 from ringbridge.api.events.slots import StreamSettings
 from ringbridge.api.http.server import ApiServer
 from ringbridge.api.parts import ApiSettings
 from ringbridge.model.access import Scope
 from ringbridge.model.directory import Domain
+from ringbridge.model.errors import CallError, Refusal
 from tests.adapters.bus_calls import until
 from tests.adapters.webhook_node import STATES, Calls
 from tests.api.logins import give_password, token
@@ -361,6 +364,24 @@ async def test_streams_of_one_token_and_of_one_address_are_bounded(node: Node) -
         async with follow(node.url, world.user_key) as again:
             assert again.answer.status_code == 200
     await until(lambda: node.open() == 0)
+
+
+async def test_who_loses_its_reach_while_a_stream_begins_is_refused(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    async def once(*of: Any) -> Any:
+        asked.append(of)
+        if len(asked) == 2:
+            raise CallError(Refusal.NOT_FOUND, "no-such-domain", "no domain demo")
+        return await reach_of(*of)
+
+    monkeypatch.setattr(streams, "reach_of", once)
+    async with follow(node.url, node.world.user_key) as stream:
+        assert await refusal(stream) == (404, "no-such-domain")
+    async with follow(node.url, node.world.user_key) as stream:
+        assert stream.answer.status_code == 200
 
 
 async def test_all_logins_of_a_user_count_together(node: Node) -> None:

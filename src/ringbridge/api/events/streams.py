@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Final
 
 import structlog
@@ -21,11 +21,13 @@ from ringbridge.api.events.reach import LAST_EVENT_ID, QUERY, Wish, reach_of, re
 from ringbridge.api.events.session import EventSession, Frame, TooSlow
 from ringbridge.api.events.slots import EventSlots
 from ringbridge.api.http.answers import Answer
+from ringbridge.api.http.errors import error_answer
 from ringbridge.api.http.protocol import cut_off
 from ringbridge.api.http.requests import Request, header
 from ringbridge.api.parts import ApiParts
 from ringbridge.calls.events.live import Reach
 from ringbridge.model.access import Principal
+from ringbridge.model.errors import CallError
 from ringbridge.model.event_marks import MARK_PATTERN
 
 log = structlog.get_logger(__name__)
@@ -78,7 +80,7 @@ class EventStreams:
 
     async def answer(self, request: Request) -> Answer:
         """Answer with a stream of server-sent events."""
-        return _StreamAnswer(self, await self.wish(request.scope, request.query, request.principal), request.principal)
+        return _StreamAnswer(self, await self.wish(request.scope, request.query, request.principal), request)
 
     async def wish(self, scope: Scope, query: dict[str, str], principal: Principal) -> Wish:
         """Return what a request asks for, once it is known that it may have it.
@@ -127,18 +129,28 @@ class EventStreams:
 class _StreamAnswer(Answer):
     """Server-sent events, for as long as the client takes them."""
 
-    __slots__ = ("_principal", "_streams", "_wish")
+    __slots__ = ("_request", "_streams", "_wish")
 
-    def __init__(self, streams: EventStreams, wish: Wish, principal: Principal) -> None:
+    def __init__(self, streams: EventStreams, wish: Wish, request: Request) -> None:
         super().__init__(200, b"", content_type=EVENT_STREAM.encode(), headers=((b"x-accel-buffering", b"no"),))
         self.headers = [pair for pair in self.headers if pair[0] != b"content-length"]
         self._streams = streams
         self._wish = wish
-        self._principal = principal
+        self._request = request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with AsyncExitStack() as stack:
+            try:
+                opening = self._streams.session(scope, self._wish, self._request.principal)
+                session = await stack.enter_async_context(opening)
+            except CallError as refused:  # the last place was taken, or the token lost what it had, a moment ago
+                accept, request_id = header(scope, b"accept"), self._request.request_id
+                await error_answer(refused, request_id=request_id, accept=accept)(scope, receive, send)
+                return
+            await self._tell(session, receive, send)
+
+    async def _tell(self, session: EventSession, receive: Receive, send: Send) -> None:
         async with (
-            self._streams.session(scope, self._wish, self._principal) as session,
             until_gone(receive, "http.disconnect", session),
             aclosing(session.frames()) as frames,
         ):
