@@ -49,7 +49,8 @@ async def test_one_forbidden_address_among_many_is_enough_to_refuse(resolved: li
     async with receiving() as receiver:
         outcome = await post(f"http://{NAME}:{receiver.port}/", allowed=(ip_network("127.0.0.9/32"),))
         assert outcome.status == 0
-        assert f"leads to {second}, which is not allowed" in outcome.error
+        assert "leads to an address that is not allowed" in outcome.error
+        assert second not in outcome.error, "what a name of the inside leads to is nothing for a tenant"
         assert receiver.got == []
 
 
@@ -58,7 +59,7 @@ async def test_every_attempt_resolves_anew(resolved: list[str]) -> None:
         url = f"http://{NAME}:{receiver.port}/"
         assert (await post(url)).is_taken
         resolved[:] = ["192.168.1.1"]
-        assert "192.168.1.1" in (await post(url)).error
+        assert "not allowed" in (await post(url)).error
         assert len(receiver.got) == 1
 
 

@@ -248,7 +248,7 @@ async def test_a_private_address_is_refused_unless_it_is_allowed() -> None:
         await node.calls.begin("c1")
         for name in ("mapped", "private"):
             (attempt,) = await logged(node, name, 1)
-            assert "which is not allowed" in attempt.error
+            assert "an address that is not allowed" in attempt.error
         assert receiver.got == []
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ringbridge.api.directory import answer_rules
 from ringbridge.model.directory import Domain, Location, PhoneNumber
 from tests.api.world import World
 
@@ -330,3 +331,12 @@ async def test_a_new_answer_rule_goes_where_its_new_position_says(client: httpx.
         assert (await client.post(ANSWER_RULES, json=answer_rule(frame, new_position=position))).status_code == 202
     rules = (await client.get(ANSWER_RULES)).json()
     assert [rule["time-frame"] for rule in rules] == ["Office", "Holiday", "*"]
+
+
+async def test_a_user_has_no_more_answer_rules_than_can_be_put_in_order(
+    manager: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_rules, "MOST_RULES", 1)
+    assert (await manager.post(ANSWER_RULES, json=answer_rule("*", synchronous="yes"))).status_code == 200
+    refused = await manager.post(ANSWER_RULES, json=answer_rule("Holiday"))
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (409, "too-many-rules")

@@ -65,13 +65,14 @@ async def test_a_large_body_is_answered_whatever_way_it_comes(world: World) -> N
     assert world.writes == 0
 
 
-async def test_a_body_that_dribbles_in_is_cut_off() -> None:
+@pytest.mark.parametrize("sent", [b"", b"{"])
+async def test_a_body_that_dribbles_in_is_cut_off(sent: bytes) -> None:
     async with running_world(ApiSettings(body_deadline_s=0.1)) as world:
         server = ApiServer(world.app, port=0)
         await server.start()
         reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
         head = f"POST {CALLS} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {world.user_key}\r\n"
-        writer.write(head.encode() + b"Content-Length: 100\r\n\r\n{")
+        writer.write(head.encode() + b"Content-Length: 100\r\n\r\n" + sent)
         assert b" 408 " in await asyncio.wait_for(reader.readline(), 5)
         writer.close()
         await writer.wait_closed()

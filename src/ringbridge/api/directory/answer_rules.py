@@ -18,7 +18,7 @@ from ringbridge.api.http.requests import Request
 from ringbridge.api.parts import ApiParts
 from ringbridge.calls.directory.ports import RecordQuery
 from ringbridge.model.directory import AnswerRule, Key, Record
-from ringbridge.model.errors import Fault, invalid
+from ringbridge.model.errors import CallError, Fault, Refusal, invalid
 from ringbridge.model.resources import ANSWER_RULE, change, make, view
 from ringbridge.model.wire import json_type, shown
 
@@ -92,6 +92,9 @@ class AnswerRuleRules:
         return isinstance(record, AnswerRule) and record.user == request.user
 
     async def made(self, request: Request, values: Mapping[str, str]) -> tuple[Record, Mapping[str, str]]:
+        if await self._parts.store.count_records(self.wanted(request)) >= MOST_RULES:
+            message = f"a user has at most {MOST_RULES} answer rules; delete one"
+            raise CallError(Refusal.CONFLICT, "too-many-rules", message)
         made = make(ANSWER_RULE, values)
         position = values.get("new-position")
         if position:

@@ -96,14 +96,14 @@ class Request:
         announced = header(self.scope, b"content-length")
         if announced.isdigit() and int(announced) > limit:
             raise _too_large(limit, close=int(announced) > DRAIN_LIMIT_BYTES)
-        message = await self._receive()
         passage = passage_of(self.scope)
-        if message["type"] == "http.request" and not message["more_body"] and len(message["body"]) <= limit:
-            passage.asked = message["body"]
-            return message["body"]
         try:
             async with asyncio.timeout(self._body_deadline_s):
-                passage.asked = await self._read_on(message, limit)
+                message = await self._receive()
+                if message["type"] == "http.request" and not message["more_body"] and len(message["body"]) <= limit:
+                    passage.asked = message["body"]
+                else:
+                    passage.asked = await self._read_on(message, limit)
                 return passage.asked
         except TimeoutError as error:
             close = ((b"connection", b"close"),)
