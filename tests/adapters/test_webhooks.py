@@ -54,7 +54,7 @@ async def test_a_failed_message_is_tried_again_and_what_follows_waits_for_it() -
         node.clock.ahead += 2.0
         courier = node.webhooks.courier("s1")
         assert courier is not None
-        courier.nudge()
+        courier._wake.set()
         await receiver.wait(lambda: states(receiver.events("c1")) == STATES)
         await receiver.wait(lambda: states(receiver.events("c2")) == STATES)
         twice = [got.webhook_id for got in receiver.got if got.events[-1]["call-state"] == "orig-ringing"]
@@ -85,7 +85,7 @@ async def test_a_dead_receiver_harms_nobody_else_and_loses_nothing(monkeypatch: 
 
             def is_through() -> bool:
                 node.clock.ahead += 30.0
-                courier.nudge()
+                courier._wake.set()
                 return is_whole(back, 40)
 
             await back.wait(is_through)
@@ -131,7 +131,7 @@ async def test_a_receiver_that_refused_only_is_tried_with_newer_calls(monkeypatc
         assert not is_whole(receiver, 5)
         node.clock.ahead += deliveries.PROBE_S
         assert courier is not None
-        courier.nudge()
+        courier._wake.set()
         await receiver.wait(lambda: is_whole(receiver, 5))
         assert len(courier.parked) == 8
 

@@ -132,7 +132,7 @@ ENDS |= {
 }
 NOT_A_CALL_S = {"ANSWERED_ELSEWHERE", "OTHER_LEG_ENDED", "TRANSFERRED"}
 """Causes of a leg, while its call goes on or ends for another."""
-OF_A_RESTART = {"ENGINE_RESTARTED", "OWNER_LOST", "INTERNAL_ERROR"}
+OF_A_RESTART = {"ENGINE_RESTARTED", "INTERNAL_ERROR"}
 """Seen in `test_restart` and `test_owner`."""
 OF_A_TRANSFER = {"TRANSFER_FAILED"}
 """Seen in `test_transferring`."""

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from ringbridge.sip.errors import ProtocolError, UnsafeHeader
 from ringbridge.sip.message import Request, Response, parse
 from ringbridge.sip.names import KNOWN
-from ringbridge.sip.serializer import added_header, check_sdp, check_value, serialize
+from ringbridge.sip.serializer import check_sdp, check_value, serialize
 
 ANY = st.text(max_size=40)  # surrogates and control characters too
 NAME = st.sampled_from(sorted(KNOWN)) | st.from_regex(r"[A-Za-z-]{1,12}", fullmatch=True) | ANY
@@ -78,31 +78,6 @@ def test_sdp_lines_end_in_cr_lf_and_hold_nothing_else(line: bytes) -> None:
     with pytest.raises(UnsafeHeader, match="SDP line"):
         serialize("x", [("Content-Type", "application/SDP;charset=x")], line)
     assert serialize("x", [("Content-Type", "application/octet-stream")], line).endswith(line)
-
-
-@pytest.mark.parametrize(
-    ("line", "pair"), [("X-Tenant: a b", ("X-Tenant", "a b")), ("x-a:", ("x-a", "")), ("X-A : b:c", ("X-A", "b:c"))]
-)
-def test_added_header(line: str, pair: tuple[str, str]) -> None:
-    assert added_header(line) == pair
-
-
-@pytest.mark.parametrize(
-    "line",
-    ["Via: x", "X-", "X-: a", "X-A", "", "X-A b: c", "X-A: b\r\nVia: c", "X-A\r\n: b", "X-Ä: b", "XA: b", "X-A: \x00"],
-)
-def test_added_header_refused(line: str) -> None:
-    with pytest.raises(UnsafeHeader):
-        added_header(line)
-
-
-@given(line=ANY)
-def test_an_added_header_is_always_one_line(line: str) -> None:
-    try:
-        name, value = added_header(line)
-    except UnsafeHeader:
-        return
-    assert serialize("x", [(name, value)], b"").count(b"\r\n") == 4
 
 
 def test_a_refused_message_is_no_protocol_error() -> None:

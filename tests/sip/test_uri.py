@@ -165,10 +165,6 @@ def test_malformed_addresses_are_a_400(text: str) -> None:
     assert caught.value.status == 400
 
 
-def test_tag_is_added_without_touching_the_rest() -> None:
-    assert NameAddress.parse("sip:a@b;x").with_tag("t").serialize() == "<sip:a@b>;x;tag=t"
-
-
 def test_an_ipv6_host_gets_its_brackets() -> None:
     assert Uri("sip", "1001", "2001:db8::1", 5070).serialize() == "sip:1001@[2001:db8::1]:5070"
     assert Uri("sip", "1001", "[2001:db8::1]").serialize() == "sip:1001@[2001:db8::1]"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, TypeVar
 
 import msgspec
 
-from ringbridge.model import names
 from ringbridge.model.access import MODEL_NAMES, SCOPES, parse_models, parse_networks
 from ringbridge.model.directory import Record, YesNo
 from ringbridge.model.errors import Fault
@@ -38,10 +36,6 @@ class KeyFields(msgspec.Struct, frozen=True, rename="kebab"):
     expires_datetime: str = ""
 
 
-def _matches(pattern: re.Pattern[str], allowed: str) -> Callable[[str], str | None]:
-    return lambda text: None if pattern.fullmatch(text) else f"must be {allowed}"
-
-
 def _scope(text: str) -> str | None:
     return None if not text or text in SCOPES else f"must be one of {', '.join(SCOPES)}"
 
@@ -64,8 +58,6 @@ def _instant(text: str) -> str | None:
 
 
 _CHECKS: Final[dict[str, Callable[[str], str | None]]] = {
-    "domain": _matches(names.DOMAIN, "1 to 64 letters, digits and . _ -"),
-    "user": _matches(re.compile(r"[A-Za-z0-9._-]{0,16}"), "at most 16 letters, digits and . _ -"),
     "user-scope": _scope,
     "ip-address": _networks,
     "allowed-models": _models,
@@ -79,10 +71,9 @@ def _converted(field: msgspec.structs.FieldInfo, value: object) -> object:
     Raises:
         ValueError: it cannot be that; the message says what it must be.
     """
-    yes_no = field.type == YesNo
-    if isinstance(value, bool) and (yes_no or field.encode_name.endswith("-enabled")):
-        return "yes" if value else "no"
-    if yes_no:
+    if field.type == YesNo:
+        if isinstance(value, bool):
+            return "yes" if value else "no"
         if value not in ("yes", "no"):
             raise ValueError("must be yes or no")
         return value
@@ -90,10 +81,6 @@ def _converted(field: msgspec.structs.FieldInfo, value: object) -> object:
         message = f"must be text, not {json_type(value)}"
         raise ValueError(message)  # noqa: TRY004 - a wrong document, not a wrong call of this function
     text = str(value)
-    if field.type is not str:
-        if not (text.isascii() and text.isdigit() and len(text) <= 9):
-            raise ValueError("must be a whole number")
-        return int(text)
     if len(text) > MAX_LENGTH:
         raise ValueError(f"must have at most {MAX_LENGTH} characters")
     check = _CHECKS.get(field.encode_name)
@@ -103,10 +90,7 @@ def _converted(field: msgspec.structs.FieldInfo, value: object) -> object:
 
 
 def _fault(path: str, value: object, message: str) -> Fault:
-    if isinstance(value, str):
-        # A wrong value of a secret is not repeated.
-        return Fault(path, "bad-value", message, found=None if "password" in path else shown(value))
-    return Fault(path, "bad-value", message)
+    return Fault(path, "bad-value", message, found=shown(value) if isinstance(value, str) else None)
 
 
 def read_record(
@@ -115,14 +99,12 @@ def read_record(
     path: str,
     faults: list[Fault],
     *,
-    given: Mapping[str, str] | None = None,
-    also: Collection[str] = (),
+    given: Mapping[str, str],
 ) -> T | None:
     """Return the record that `raw` describes, or None where its faults were added to `faults`.
 
-    `given` are the fields that its place in the document decides; `also` are names that the caller reads itself.
+    `given` are the fields that its place in the document decides.
     """
-    given = given or {}
     before = len(faults)
     values: dict[str, object] = {}
     known: set[str] = set()
@@ -140,17 +122,14 @@ def read_record(
             if field.required:
                 faults.append(Fault(at, "missing", "is required"))
         elif isinstance(value, str) and (control := control_fault(at, value)) is not None:
-            faults.append(msgspec.structs.replace(control, found=None) if "password" in name else control)
+            faults.append(control)
         else:
             try:
                 values[field.name] = _converted(field, value)
             except ValueError as wrong:
                 faults.append(_fault(at, value, str(wrong)))
-    faults += [
-        Fault(f"{path}.{shown(name)}", "unknown-field", "is not known here")
-        for name in raw
-        if name not in known and name not in also
-    ]
+    unknown = [name for name in raw if name not in known]
+    faults += [Fault(f"{path}.{shown(name)}", "unknown-field", "is not known here") for name in unknown]
     return kind(**values) if len(faults) == before else None
 
 

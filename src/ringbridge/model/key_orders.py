@@ -19,9 +19,6 @@ from ringbridge.model.wire import control_fault, json_type, shown
 
 MIN_DESCRIPTION, MAX_DESCRIPTION = 12, 256
 RESELLER_NAME: Final = names.DOMAIN
-UPDATES: Final = ("description", "ip-address", "allowed-models")
-"""What an update changes; whatever else a key may do, it may for its whole life (schema `UpdateApikeyRequest`)."""
-READ_ONLY: Final = frozenset({"key-id", "key", "created-datetime", "lastused-datetime"})
 
 
 class KeyOrder(msgspec.Struct, frozen=True, kw_only=True):

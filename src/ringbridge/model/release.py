@@ -58,7 +58,6 @@ DIALLED_TOO_LATE = ReleaseCause(Result.EXPIRED, "dial-before-passed")
 RELAY_LOST = ReleaseCause(Result.FAILED, "relay-lost")
 ENGINE_RESTARTED = ReleaseCause(Result.FAILED, "engine-restarted")
 ENGINE_STOPPED = ReleaseCause(Result.FAILED, "engine-stopped")
-OWNER_LOST = ReleaseCause(Result.FAILED, "owner-lost")
 INTERNAL_ERROR = ReleaseCause(Result.FAILED, "internal-error")
 
 

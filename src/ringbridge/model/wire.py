@@ -172,7 +172,6 @@ FIELDS: Final = (
 )
 
 KNOWN: Final = frozenset(field.name for field in FIELDS)
-_ALIASES: Final = {field.alias: field.name for field in FIELDS if field.alias}
 
 _JSON_TYPES: Final[tuple[tuple[type, str], ...]] = (
     (bool, "a JSON boolean"),

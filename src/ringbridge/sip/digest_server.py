@@ -34,9 +34,9 @@ class Verdict(Enum):
     """Wrong password or unknown user: challenge."""
 
 
-def read_credentials(request: Request, realm: str, *, proxy: bool = False) -> AuthFields | None:
+def read_credentials(request: Request, realm: str) -> AuthFields | None:
     """Return the digest credentials for a realm, or None; `fields.text("username")` says who to look up."""
-    for line in request.lines("Proxy-Authorization" if proxy else "Authorization"):
+    for line in request.lines("Authorization"):
         try:
             fields = AuthFields.parse(line)
         except ProtocolError:
@@ -66,14 +66,16 @@ class DigestServer:
         self._windows: OrderedDict[str, tuple[int, int]] = OrderedDict()  # nonce: highest count, bits of those below
         self._forgotten_ms = -1  # nonces issued until then may have been used, and nobody knows how often
 
-    def challenge(self, realm: str, now: float, *, stale: bool = False, proxy: bool = False) -> list[tuple[str, str]]:
-        """Return the challenge headers of a 401 (407 with `proxy`): one a hash, the best first (RFC 8760 §2.3)."""
+    def challenge(self, realm: str, now: float, *, stale: bool = False) -> list[tuple[str, str]]:
+        """Return the challenge headers of a 401: one a hash, the best first (RFC 8760 §2.3)."""
         self._issued += 1
         nonce = self._sign(f"{int(now * 1000)}.{self._issued:x}", realm)
-        name = "Proxy-Authenticate" if proxy else "WWW-Authenticate"
         end = ", stale=true" if stale else ""
         return [
-            (name, f'Digest realm={quote(realm)}, nonce="{nonce}", algorithm={algorithm}, qop="auth"{end}')
+            (
+                "WWW-Authenticate",
+                f'Digest realm={quote(realm)}, nonce="{nonce}", algorithm={algorithm}, qop="auth"{end}',
+            )
             for algorithm in self._algorithms
         ]
 

@@ -79,19 +79,6 @@ def check_sdp(body: bytes) -> bytes:
     return body
 
 
-def added_header(line: str) -> tuple[str, str]:
-    """Read one `Name: value` that somebody wants on an INVITE; the name must begin with `X-`.
-
-    Raises:
-        UnsafeHeader: no colon, another name, or a control character.
-    """
-    name, colon, value = line.partition(":")
-    name = name.strip(" ")
-    if not colon or name[:2].lower() != "x-" or len(name) < 3:
-        raise UnsafeHeader("added header", "not `X-Name: value`")
-    return check_name(name), check_value(name, value.strip(" "))
-
-
 def serialize(start_line: str, headers: Headers, body: bytes) -> bytes:
     """Return the bytes of a message; Content-Length is always ours and always there (RFC 3261 §18.3).
 

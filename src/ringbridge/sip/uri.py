@@ -230,10 +230,6 @@ class NameAddress(Struct, frozen=True, gc=False):
         """
         return Uri.parse(self.uri)
 
-    def with_tag(self, tag: str) -> "NameAddress":
-        """Return the same address with this tag."""
-        return replace(self, params={**self.params, "tag": tag})
-
     def serialize(self) -> str:
         """Return `"display" <uri>;params`.
 

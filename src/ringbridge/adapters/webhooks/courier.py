@@ -108,10 +108,6 @@ class Courier:
         """When the oldest of what is not delivered was read, in epoch seconds; None: all of it is."""
         return self._ledger.oldest_at
 
-    def nudge(self) -> None:
-        """Look at the clock again, as after it was set."""
-        self._wake.set()
-
     def hasten(self) -> None:
         """Try at once what waits for another attempt: the receiver is back."""
         self._ledger.hasten(self._parts.clock.now())
