@@ -25,13 +25,15 @@ from ringbridge.adapters.data_folder import FolderTaken, locked, node_id, write_
 from ringbridge.adapters.nats.bus import BusSettings, NatsBus
 from ringbridge.adapters.nats.server import NatsServer, ServerFailed, ServerSettings
 from ringbridge.adapters.nats.streams import UnfitBus
-from ringbridge.adapters.relay.child import RelayChild, RelaySettings, ensure_relay
+from ringbridge.adapters.recordings.folder import RecordingFolder
+from ringbridge.adapters.relay.child import RelayChild
 from ringbridge.adapters.relay.rtpproxy import EXTERNAL, Relay, RelayAddress, RelayUnavailable
 from ringbridge.adapters.replica.replica import COMMIT_PAUSE_S, Replica
 from ringbridge.adapters.sip.engine import SipEngine
 from ringbridge.adapters.sip.front import SipFront
-from ringbridge.adapters.sip.node import SipNode, reachable_address
+from ringbridge.adapters.sip.node import SipNode
 from ringbridge.adapters.sip.node_settings import settings_of
+from ringbridge.adapters.sip.recording import Recorder
 from ringbridge.adapters.sip.registrar import SipRegistrar
 from ringbridge.adapters.store.engine import StoreTooNew, sqlite_url
 from ringbridge.adapters.store.store import SqlStore
@@ -54,9 +56,7 @@ from ringbridge.config import (
     Config,
     ConfigError,
     Durability,
-    RelayConfig,
     Role,
-    SipConfig,
 )
 from ringbridge.main_http import (
     accounts_of,
@@ -68,6 +68,7 @@ from ringbridge.main_http import (
     place_settings,
     readiness_of,
 )
+from ringbridge.main_media import media_host, own_relay, recording_keeper
 from ringbridge.model.audit import Actor
 from ringbridge.model.directory import ApiKey
 from ringbridge.model.errors import BusUnavailable, StoreUnavailable
@@ -164,7 +165,7 @@ async def running(config: Config) -> AsyncIterator[Node]:
         roles = config.node.roles
         if roles == {Role.RELAY}:
             with _refusing():
-                child = await _own_relay(config, stack)
+                child = await own_relay(config, stack)
             log.info("relay_ready", control=child.relay.address.control, pid=child.pid)
             yield node
             return
@@ -251,7 +252,9 @@ class _Builder:
         sip = SipNode(settings_of(config.sip), on_event=front.take)
         await sip.start()
         self._stack.push_async_callback(sip.stop)
-        engine = SipEngine(name=node.id, node=sip, relay=relay, directory=store, ringback=RINGBACK)
+        recordings = recording_keeper(config, store)
+        recorder = Recorder(relay, has_room=lambda: recordings.has_room, on_over=recordings.poke)
+        engine = SipEngine(name=node.id, node=sip, relay=relay, directory=store, ringback=RINGBACK, recorder=recorder)
         registrar = SipRegistrar(
             config=config.sip, node=sip, bus=bus, directory=store, replica=replica, clock=self._clock, node_id=node.id
         )
@@ -263,6 +266,8 @@ class _Builder:
             self._child.on_restart(lambda restarted: engine.media_lost(restarted.lost_instance))
         owner = Owner(node=node.id, bus=bus, store=store, engine=engine, clock=self._clock)
         await owner.start()
+        if config.relay.address is None:
+            await self._stack.enter_async_context(_task(recordings.run(engine), "recordings"))
         self._stack.push_async_callback(owner.stop)
         self._figures = lambda: engine_figures(owner, sip.endpoint)
         node.sip_host, node.sip_port = sip.host, sip.port
@@ -270,10 +275,10 @@ class _Builder:
     async def _relay(self) -> Relay:
         config = self._config.relay
         if config.address is None:
-            self._child = await _own_relay(self._config, self._stack)
+            self._child = await own_relay(self._config, self._stack)
             self._node.relay_pid = self._child.pid
             return self._child.relay
-        host = _media_host(config, self._config.sip)
+        host = media_host(config, self._config.sip)
         address = RelayAddress(config.address, host, prompts=config.prompts, instance=EXTERNAL)
         relay = await Relay.connect(address, deadline_s=config.command_deadline_s)
         self._stack.callback(relay.close_client)
@@ -332,6 +337,7 @@ class _Builder:
             writes=DirectoryWrites(bus=bus, store=store, replica=replica, clock=self._clock),
             events=await self._events(bus, store, replica),
             live=live,
+            recordings=RecordingFolder(config.recordings_folder),
             clock=self._clock,
             readiness=lambda: self._readiness(bus, replica),
             engine=self._figures,
@@ -367,27 +373,6 @@ class _Builder:
     def _readiness(self, bus: NatsBus, replica: Replica) -> Readiness:
         durability = self._config.bus.durability
         return readiness_of(self._node.id, bus, replica, relay=self._relay_client, durability=durability)
-
-
-async def _own_relay(config: Config, stack: AsyncExitStack) -> RelayChild:
-    host = config.sip.host
-    settings = RelaySettings(
-        data_dir=config.node.data_dir / "relay",
-        host=host,
-        advertise=_media_host(config.relay, config.sip),
-        port_min=config.relay.port_min,
-        port_max=config.relay.port_max,
-        linger_s=config.relay.idle_exit_s,
-        session_ttl_s=int(config.relay.media_timeout_s),
-        command_deadline_s=config.relay.command_deadline_s,
-    )
-    child = await ensure_relay(settings)
-    stack.push_async_callback(child.stop)
-    return child
-
-
-def _media_host(relay: RelayConfig, sip: SipConfig) -> str:
-    return relay.host or sip.public_address or reachable_address(sip.host)
 
 
 @contextlib.asynccontextmanager

@@ -87,6 +87,7 @@ def api_settings(config: Config) -> ApiSettings:
     return ApiSettings(
         body_limit=config.http.body_limit_bytes,
         public_client=config.access.public_client,
+        link_s=config.recordings.link_s,
         sync_wait_s=config.calls.sync_wait_s,
         trusted_proxies=tuple(ip_network(text, strict=False) for text in sorted(config.http.trusted_proxies)),
         rate_limits=RateLimits(

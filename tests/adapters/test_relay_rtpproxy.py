@@ -14,11 +14,13 @@ import pytest
 
 from ringbridge.adapters.relay.child import RelayChild
 from ringbridge.adapters.relay.rtpproxy import Relay, RelayAddress, RelayUnavailable
+from ringbridge.media.recorded_rtp import read_packets
 from ringbridge.media.relay_commands import RelayRefused, RelaySession
 from ringbridge.media.sdp import PCMA
 from ringbridge.model.call import Side
 from ringbridge.phone.audio import hears, tone_frames
 from ringbridge.phone.rtp import RtpParty
+from tests.adapters.loops import until
 from tests.adapters.relay_folder import relay_in
 
 A, B = Side.ORIGINATION, Side.TERMINATION
@@ -374,3 +376,48 @@ async def test_a_restart_of_an_external_relay_is_noticed(client: Relay, control:
 async def test_an_address_that_does_not_resolve_is_unavailable() -> None:
     with pytest.raises(RelayUnavailable, match="no way"):
         await Relay.connect(RelayAddress("udp:nowhere.invalid:1", "", "", "x"))
+
+
+async def test_each_leg_is_recorded_to_a_file_that_shows_when_it_is_whole(
+    child: RelayChild, parties: list[RtpParty]
+) -> None:
+    alice, bob, _ = parties
+    data = Path(f"/proc/{child.pid}/cwd")
+    session = await child.relay.open("call-1")
+    await child.relay.set_remote(session, A, alice.host, alice.port)
+    await child.relay.set_remote(session, B, bob.host, bob.port)
+    await child.relay.record(session, A, "one")
+    await child.relay.record(session, A, "again")
+    await talk(alice, session, A, 440)
+    await talk(bob, session, B, 600)
+    await asyncio.sleep(0.3)
+    assert [file.name for file in (data / "spool").iterdir()] == ["one.rtp"]
+    assert list((data / "recordings").iterdir()) == []
+    await child.relay.close(session)
+    await until((data / "recordings" / "one.rtp").exists)
+    heard = list(read_packets(memoryview((data / "recordings" / "one.rtp").read_bytes())))
+    assert len(heard) >= 10
+    assert {one.ssrc for one in heard} == {alice.ssrc}
+
+
+async def test_a_disk_that_is_full_harms_no_call(child: RelayChild, parties: list[RtpParty]) -> None:
+    alice, bob, _ = parties
+    (Path(f"/proc/{child.pid}/cwd") / "spool" / "full.rtp").symlink_to("/dev/full")
+    session = await child.relay.open("call-1")
+    await child.relay.set_remote(session, A, alice.host, alice.port)
+    await child.relay.set_remote(session, B, bob.host, bob.port)
+    await child.relay.record(session, A, "full")
+    await talk(alice, session, A, 440)
+    await asyncio.sleep(1.0)
+    bob.forget()
+    await asyncio.sleep(0.3)
+    assert [tone.frequency_hz for tone in bob.heard_tones()] == [440]
+    await child.relay.close(session)
+
+
+async def test_what_a_killed_relay_was_writing_is_whole_for_the_next(tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / "left.rtp").write_bytes(b"x")
+    async with relay_in(tmp_path):
+        assert list((tmp_path / "spool").iterdir()) == []
+        assert (tmp_path / "recordings" / "left.rtp").read_bytes() == b"x"

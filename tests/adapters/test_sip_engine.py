@@ -11,10 +11,12 @@ from pathlib import Path
 import msgspec
 
 from ringbridge.adapters.memory.store import MemoryStore
+from ringbridge.adapters.relay.rtpproxy import Relay
 from ringbridge.adapters.sip.engine import SipEngine
 from ringbridge.adapters.sip.leg import SipLeg
 from ringbridge.adapters.sip.leg_events import CONNECTION_DOWN, SESSION_EXPIRED
 from ringbridge.adapters.sip.node import SipNode, SipNodeSettings
+from ringbridge.adapters.sip.recording import Recorder
 from ringbridge.adapters.sip.sound import RINGBACK_AFTER_S
 from ringbridge.calls.found import connection_target
 from ringbridge.calls.ports import Answered, HungUp, LegOrder, LegSignal, Refused, Ringing
@@ -34,6 +36,13 @@ from tests.calls.samples import DOMAIN, VirtualClock
 
 CALL = SessionId("s-1")
 NODE = SipNodeSettings(port=0)
+
+
+def engine_of(node: SipNode, relay: Relay) -> SipEngine:
+    """Return an engine that records what is to be recorded."""
+    recorder = Recorder(relay, has_room=lambda: True, on_over=lambda: None)
+    directory = MemoryStore(VirtualClock())
+    return SipEngine(name="n1", node=node, relay=relay, directory=directory, ringback="us", recorder=recorder)
 
 
 class Phone:
@@ -118,9 +127,7 @@ async def stage(data_dir: Path, phones: Sequence[Phone]) -> AsyncIterator[tuple[
 
     node = SipNode(NODE, on_event=take)
     async with relay_in(data_dir) as child:
-        engine = SipEngine(
-            name="n1", node=node, relay=child.relay, directory=MemoryStore(VirtualClock()), ringback="us"
-        )
+        engine = engine_of(node, child.relay)
         engines.append(engine)
         engine.listen(lambda _session_id, signal: told.append(signal))
         for one in (node, *(phone.node for phone in phones)):

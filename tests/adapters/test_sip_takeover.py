@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from ringbridge.adapters.memory.store import MemoryStore
 from ringbridge.adapters.relay.child import RelayChild
 from ringbridge.adapters.sip.engine import SipEngine
 from ringbridge.adapters.sip.node import SipNode, SipNodeSettings
@@ -26,8 +25,8 @@ from ringbridge.phone.rtp import RtpParty
 from ringbridge.sip.session_events import EndpointEvent
 from tests.adapters.loops import until
 from tests.adapters.relay_folder import relay_in
-from tests.adapters.test_sip_engine import CALL, Phone, first_leg_of
-from tests.calls.samples import DOMAIN, T1, VirtualClock
+from tests.adapters.test_sip_engine import CALL, Phone, engine_of, first_leg_of
+from tests.calls.samples import DOMAIN, T1
 
 
 async def phones_of(*names: str, hidden: Collection[str]) -> dict[str, Phone]:
@@ -48,9 +47,7 @@ async def up(data_dir: Path, phones: dict[str, Phone]) -> AsyncIterator[tuple[Si
 
     node = SipNode(SipNodeSettings(port=0), on_event=take)
     async with relay_in(data_dir) as child:
-        engine = SipEngine(
-            name="n1", node=node, relay=child.relay, directory=MemoryStore(VirtualClock()), ringback="us"
-        )
+        engine = engine_of(node, child.relay)
         engines.append(engine)
         engine.listen(lambda _session_id, signal: told.append(signal))
         for one in (node, *(phone.node for phone in phones.values())):
@@ -247,9 +244,7 @@ async def test_a_target_is_heard_before_it_answers_and_not_once_it_has_refused(d
     node = SipNode(SipNodeSettings(port=0), on_event=take)
     asker, other, new = phones = [Phone(await RtpParty.open(ssrc=number)) for number in (1, 2, 3)]
     async with relay_in(data_dir) as child:
-        engine = SipEngine(
-            name="n1", node=node, relay=child.relay, directory=MemoryStore(VirtualClock()), ringback="us"
-        )
+        engine = engine_of(node, child.relay)
         engines.append(engine)
         engine.listen(lambda _session_id, signal: told.append(signal))
         for one in (node, *(phone.node for phone in phones)):

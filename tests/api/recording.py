@@ -20,6 +20,7 @@ from ringbridge.adapters.memory.phones import ANSWERS, RINGS, MemoryPhones
 from ringbridge.api.document.openapi import path_names
 from ringbridge.api.document.operations import Operation
 from ringbridge.calls.owner import Owner
+from ringbridge.calls.recording_ports import Recording
 from ringbridge.model.call import CallState
 from ringbridge.model.directory import Domain, Location, Record
 from ringbridge.model.ids import CallId, DomainName
@@ -123,6 +124,25 @@ class Recorder:
         await self.ask(f"list-{what}", key=key, query={"limit": "1"}, **names)
         await self.ask(f"count-{what}", key=key, **names)
 
+    async def keep_recording(self) -> None:
+        """Let the call have been recorded."""
+        call = await self.world.store.call(DomainName("demo"), CALL)
+        assert call is not None
+        draft = self.world.recordings.draft("demo", CALL, call.session_id, int(call.joined_at * 1000))
+        draft.write_bytes(bytes(192_044))
+        recording = Recording(
+            domain="demo",
+            call_id=CALL,
+            session_id=call.session_id,
+            users=("1001", "1002"),
+            requested_at=call.requested_at,
+            began_at=call.joined_at,
+            seconds=6.0,
+            size=192_044,
+            name=draft.stem,
+        )
+        self.world.recordings.keep(draft, recording)
+
     def register(self, *devices: str) -> None:
         """Let phones be registered."""
         for device in devices:
@@ -163,6 +183,9 @@ async def told_story(one: Recorder) -> Examples:
     await _keys_and_logins(one)
     await _requests(one)
     await _node(one)
+    await one.keep_recording()
+    await one.ask("list-domain-recordings")
+    await one.ask("list-user-recordings")
     return one.examples
 
 
@@ -285,8 +308,8 @@ async def _calls(one: Recorder) -> None:
     for place, key in (("", root), ("domain-", None), ("user-", None)):
         await one.listed(f"{place}cdrs", key=key)
         await one.ask(f"list-{place}cdrs", key=key, accept="text/csv", query={"limit": "1"})
-    await one.ask("list-domain-recordings")
-    await one.ask("list-user-recordings")
+    await one.ask("list-domain-recordings", is_kept=False)
+    await one.ask("list-user-recordings", is_kept=False)
 
 
 async def _events(one: Recorder) -> None:
@@ -383,6 +406,7 @@ MADE_ANEW: Final = frozenset(
         "device-sip-registration-password",
         "duration-ms",
         "event-ids",
+        "file-access-url",
         "id",
         "jti",
         "refresh_token",

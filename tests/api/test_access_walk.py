@@ -14,8 +14,8 @@ from ringbridge.model.keys import make_key
 from tests.api.walk import BY_PATH, ask_operation, path_of
 from tests.api.world import World
 
-OPEN = {"read-version", "check-alive", "check-ready", "read-metrics"}
-"""What needs no token: nothing of a tenant is told."""
+OPEN = {"read-version", "check-alive", "check-ready", "read-metrics", "read-recording-file"}
+"""What needs no token: nothing of a tenant is told, but to whoever has a sealed link to a recording."""
 SUBSCRIPTIONS = dict.fromkeys(
     (
         "list-subscriptions",

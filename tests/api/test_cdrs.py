@@ -449,15 +449,6 @@ def test_views_have_the_fields_of_the_schemas() -> None:
         assert list(kinds) == list(schemas[title])
 
 
-async def test_a_call_has_no_recordings_yet(world: World, manager: httpx.AsyncClient) -> None:
-    for path in ("/ns-api/v2/domains/demo/recordings/c1", "/ns-api/v2/domains/demo/users/1001/recordings/c1"):
-        answer = await manager.get(path)
-        assert (answer.status_code, answer.json()) == (200, [])
-    assert (await manager.get("/ns-api/v2/domains/other/recordings/c1")).status_code == 404
-    async with world.client(world.super_key) as admin:
-        assert (await admin.get("/ns-api/v2/domains/none/recordings/c1")).status_code == 404
-
-
 async def test_while_the_store_cannot_be_written_nothing_is_answered_that_may_be_wrong(
     world: World, client: httpx.AsyncClient
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from ringbridge.api.http.forwarded import client_behind
+from ringbridge.api.http.forwarded import client_behind, scheme_behind
 from ringbridge.api.parts import ApiSettings
 from ringbridge.config import load
 from ringbridge.main_http import api_settings
@@ -111,3 +111,19 @@ async def test_the_audit_trail_names_the_client(world: World) -> None:
         assert changed.status_code == 202
         (entry,) = (await client.get("/ringbridge/v1/domains/demo/audit")).json()
     assert entry["by-address"] == "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("peer", "told", "scheme"),
+    [
+        ("10.0.0.1", [b"https"], "https"),
+        ("10.0.0.1", [b"HTTPS "], "https"),
+        ("10.0.0.1", [b"https", b"http"], ""),
+        ("10.0.0.1", [b"gopher"], ""),
+        ("10.0.0.1", [], ""),
+        ("192.0.2.1", [b"https"], ""),
+    ],
+)
+def test_the_scheme_is_what_a_trusted_proxy_says(peer: str, told: list[bytes], scheme: str) -> None:
+    headers = [(b"x-forwarded-proto", value) for value in told]
+    assert scheme_behind(peer, headers, [ip_network("10.0.0.0/8")]) == scheme

@@ -8,7 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cached_property
 from ipaddress import ip_network
+from pathlib import Path
+from shutil import rmtree
+from tempfile import gettempdir
 from typing import Any, Literal, cast
+from uuid import uuid4
 
 import httpcore
 import httpx
@@ -18,6 +22,7 @@ from ringbridge.adapters.exchanges.store import ExchangeSettings, ExchangeStore
 from ringbridge.adapters.memory.bus import MemoryBus, MemoryFeed, MemoryHub
 from ringbridge.adapters.memory.store import MemoryStore
 from ringbridge.adapters.nats.subjects import Stream, record_key
+from ringbridge.adapters.recordings.folder import RecordingFolder
 from ringbridge.adapters.replica.replica import Replica
 from ringbridge.adapters.webhooks.desk import WebhookDesk
 from ringbridge.adapters.webhooks.parts import CourierParts, Places
@@ -100,6 +105,8 @@ class World:
             passwords=self.passwords,
         )
         self.live = LiveEvents(self.replica)
+        self._data = Path(gettempdir()) / f"rb-{uuid4().hex}"  # made when something is recorded
+        self.recordings = RecordingFolder(self._data)
         self.parts = ApiParts(
             store=self.store,
             bus=self.bus,
@@ -123,6 +130,7 @@ class World:
             clock=self.clock,
             readiness=self._readiness,
             exchanges=self.exchanges,
+            recordings=self.recordings,
             live=self.live,
             settings=settings or ApiSettings(sync_wait_s=1.0, rate_limits=UNLIMITED, streams=SHORT),
         )
@@ -229,6 +237,11 @@ class World:
             headers={b"Authorization": f"Bearer {key}".encode("latin-1")} if key else {},
         )
 
+    def close(self) -> None:
+        """End what is no task."""
+        self.passwords.close()
+        rmtree(self._data, ignore_errors=True)
+
     @property
     def writes(self) -> int:
         """How many messages the bus has stored."""
@@ -250,7 +263,7 @@ async def running_world(
     finally:
         task.cancel()
         await asyncio.wait([task])
-        world.passwords.close()
+        world.close()
         if world.exchanges is not None:
             await world.exchanges.close()
 

@@ -120,6 +120,31 @@ async def test_a_call_that_is_over_is_in_the_history_and_its_csv(page: Page, sta
     await console.is_in_state("Ended")
 
 
+async def test_a_recording_is_listened_to_on_the_page_of_its_call(page: Page, stage: Stage) -> None:
+    device = "/ns-api/v2/domains/demo/users/1001/devices/1001"
+    console = Console(page)
+    await console.log_in()
+    async with stage.client(stage.admin_key) as admin:
+        recorded = await admin.put(device, json={"device-level-call-recording-enabled": "yes"})
+        assert recorded.status_code == 202
+        try:
+            await console.place("1002")
+            await console.is_in_state("Connected")
+            await asyncio.sleep(1.5)
+            await console.press("End")
+            await console.is_in_state("Ended")
+        finally:
+            await admin.put(device, json={"device-level-call-recording-enabled": "no"})
+    player = page.get_by_label("Recording of the call")
+    await expect(player).to_be_visible(timeout=60_000)
+    heard = "new Promise(done => player.ontimeupdate = () => player.currentTime > 0.3 && done(player.currentTime))"
+    assert await player.evaluate(f"player => (player.play(), {heard})") > 0.3
+    assert await player.evaluate("player => player.duration") > 1
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="Download").click()
+    assert (await (await download.value).path()).stat().st_size > 32_000
+
+
 async def test_a_request_is_found_opened_and_sent_again_as_a_new_call(open_page: OpenPage, stage: Stage) -> None:
     async with stage.client() as client:
         agent = {"user-agent": "crm/3.1"}

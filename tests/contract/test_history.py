@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
+
+import httpx
 import pytest
 
 from tests.contract.shapes import faults_of
@@ -69,7 +73,29 @@ def test_one_cdr_a_call_whatever_became_of_it(phones: Tenant) -> None:
     assert [one["call-orig-call-id"] for one in listed].count(call_id) == 1
 
 
-def test_recordings(phones: Tenant, ended: str) -> None:
-    """“`GET /domains/{domain}[/users/{user}]/recordings/{call-id}` → array of schema `Recording`”"""
+def test_of_a_call_that_was_not_recorded_there_is_no_recording(phones: Tenant, ended: str) -> None:
+    """“`GET /domains/{domain}[/users/{user}]/recordings/{call-id}` → array”"""
     for at in (phones.path, f"{phones.path}/users/1000"):
         assert answered(phones.api.get(f"{at}/recordings/{ended}"), 200) == []
+
+
+def test_recordings(real_phones: Tenant) -> None:
+    """“`…/recordings/{call-id}` → array of schema `Recording` (with `file-access-url`, good for a limited time)”"""
+    device = f"{real_phones.path}/users/1000/devices/1000"
+    yes = {"device-level-call-recording-enabled": "yes"}
+    answered(real_phones.api.put(device, json=yes), 202)
+    try:
+        call_id = real_phones.place()
+        real_phones.in_state(call_id, "connected")
+        time.sleep(1)
+        real_phones.end(call_id)
+        for at in (real_phones.path, f"{real_phones.path}/users/1000"):
+            listed = partial(real_phones.api.get, f"{at}/recordings/{call_id}")
+            until(lambda: answered(listed(), 200), within_s=40, what="the call has a recording")  # noqa: B023 - asked at once
+            (told,) = answered(listed(), 200)
+            assert faults_of("Recording", told, nullable=True) == []
+            assert told["call-id"] == call_id
+            file = httpx.get(told["file-access-url"], trust_env=False)
+            assert (file.status_code, file.content[:4], file.content[8:12]) == (200, b"RIFF", b"WAVE")
+    finally:
+        answered(real_phones.api.put(device, json={"device-level-call-recording-enabled": "no"}), 202)

@@ -94,3 +94,15 @@ def test_any_reply_is_read_or_refused(reply: bytes) -> None:
             read(reply)
         except (RelayRefused, BadReply):
             continue
+
+
+def test_a_leg_is_recorded_by_itself() -> None:
+    assert commands.record(CALL, Side.ORIGINATION, "acme@s-1@7@o") == b"C call-1 acme@s-1@7@o o t"
+    assert commands.record(CALL, Side.TERMINATION, "x") == b"C call-1 x t o"
+    assert commands.stop_record(CALL, Side.TERMINATION) == b"N call-1 t o"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "udp:127.0.0.1/1", "x" * 241, "a\nb"])
+def test_a_recording_is_a_file_of_the_folder(name: str) -> None:
+    with pytest.raises(ValueError, match="not a name"):
+        commands.record(CALL, Side.ORIGINATION, name)

@@ -25,6 +25,7 @@ def asked(text: str, size: int | None = None) -> tuple[str, str]:
         ({"voicemail-login-pin": 1234}, {"voicemail-login-pin": HIDDEN}),
         ({"webhook-secret": "whsec_AAAA"}, {"webhook-secret": HIDDEN}),
         ({"key": KEY, "key-id": "Yt5cXo2eQ8aL"}, {"key": HIDDEN, "key-id": "Yt5cXo2eQ8aL"}),
+        ([{"file-access-url": "http://pbx/x.wav?seal=1.ab"}], [{"file-access-url": HIDDEN}]),
         ({"backup-codes": ["aa", "bb"]}, {"backup-codes": HIDDEN}),
         ({"note": "pin:1"}, {"note": f"pin: {HIDDEN}"}),
         ({"uri": "otpauth://totp/x?secret=JBSW"}, {"uri": HIDDEN}),

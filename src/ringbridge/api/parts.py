@@ -23,6 +23,7 @@ from ringbridge.calls.exchange_ports import Exchanges
 from ringbridge.calls.figures import EngineFigures
 from ringbridge.calls.place import Placer
 from ringbridge.calls.ports import Bus, Clock, Replica, Store
+from ringbridge.calls.recording_ports import Recordings
 from ringbridge.model.access import Network
 
 
@@ -46,6 +47,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[Network, ...] = ()
     """Whose word on the client's address is believed (`api.http.forwarded`)."""
     streams: StreamSettings = StreamSettings()
+    link_s: int = 3600
+    """How long the link to a recording is good."""
     public_client: str = "ringbridge"
     """The `client_id` that the console logs in with; empty: by API key alone."""
     version: str = __version__
@@ -84,6 +87,7 @@ class ApiParts:
     accounts: Accounts
     clock: Clock
     readiness: Callable[[], Readiness]
+    recordings: Recordings
     engine: Callable[[], EngineFigures] | None = None
     """The figures of this node's engine; None where it has none."""
     exchanges: Exchanges | None = None

@@ -66,6 +66,7 @@ def device_target(device: Device, location: Location) -> Target:
         auto_answer=device.auto_answer_enabled == "yes",
         route_set=location.path,
         nat=_is_behind_nat(device, location),
+        recorded=device.is_recorded,
     )
 
 
@@ -137,4 +138,5 @@ def connection_target(
         connection=connection.connection_orig_match_pattern,
         headers=headers,
         pcmu_only=connection.pcmu_only,
+        recorded=connection.is_recorded,
     )

@@ -249,6 +249,20 @@ class RequestsConfig(Section, frozen=True):
     """Bytes of a body that are kept, of the request and of the answer each; enough for any call and its resource."""
 
 
+class RecordingsConfig(Section, frozen=True):
+    """Recordings of calls: of devices with `device-level-call-recording-enabled`, and of connections alike."""
+
+    folder: Path | None = None
+    """Where they are kept. None: `recordings` in `data_dir`. Nodes that share the folder all serve what is in it."""
+    kept_s: Annotated[int, Meta(ge=0, le=3650 * 86400)] = 30 * 86400
+    """Seconds that they are kept; 0: for ever. A month, long enough to settle what was said, since voices are personal
+    data and an hour takes 115 MB."""
+    link_s: Annotated[int, Meta(ge=60, le=7 * 86400)] = 3600
+    """Seconds that a `file-access-url` is good for; whoever has it hears the file. An hour, as one is listened to."""
+    least_free_bytes: Annotated[int, Meta(ge=0)] = 1_000_000_000
+    """Bytes that stay free on its disk: with less no call is recorded, as the bus and the store live there too."""
+
+
 class RelayConfig(Section, frozen=True):
     """The media relay."""
 
@@ -346,6 +360,7 @@ class Config(Section, frozen=True):
     bus: BusConfig = BusConfig()
     store: StoreConfig = StoreConfig()
     requests: RequestsConfig = RequestsConfig()
+    recordings: RecordingsConfig = RecordingsConfig()
     relay: RelayConfig = RelayConfig()
     calls: CallsConfig = CallsConfig()
     webhooks: WebhooksConfig = WebhooksConfig()
@@ -357,6 +372,11 @@ class Config(Section, frozen=True):
     def store_path(self) -> Path:
         """The store's SQLite file."""
         return self.store.path or self.node.data_dir / "ringbridge.db"
+
+    @property
+    def recordings_folder(self) -> Path:
+        """Where recordings are kept."""
+        return self.recordings.folder or self.node.data_dir / "recordings"
 
     @property
     def sip_address(self) -> str:

@@ -3,6 +3,12 @@
 /** Where the API is: the console is served beside it. */
 export const BASE = new URL("..", document.baseURI);
 
+/** A link of the API's as this page reaches it: a proxy may have another name or path for the server than it knows. */
+export function here(link) {
+  const { pathname, search } = new URL(link, BASE);
+  return new URL(pathname.slice(1) + search, BASE).href;
+}
+
 /** What went wrong, in the API's own words. `status` is 0 where no answer came. */
 export class ApiError extends Error {
   constructor(status, body) {

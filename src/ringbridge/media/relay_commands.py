@@ -162,6 +162,29 @@ def stop_play(session: RelaySession, side: Side) -> bytes:
     return f"S {session.session_id} {_TAGS[side]}".encode()
 
 
+def record(session: RelaySession, side: Side, name: str) -> bytes:
+    """Return the command that writes every packet that comes from the leg on `side` to a file of that `name`.
+
+    The file gets the suffix `.rtp`, and shows in the relay's folder of recordings once it is whole. A leg that is
+    recorded already goes on in the file that it has.
+
+    Raises:
+        ValueError: `name` is not fit for the protocol, or for a file.
+    """
+    if not name or len(name) > _LONGEST_NAME or not _SAFE.issuperset(name):
+        raise ValueError(f"not a name for a recording: {name!r}")
+    return f"C {session.session_id} {name} {_TAGS[side]}".encode()
+
+
+_LONGEST_NAME: Final = 240
+"""Characters: with the suffix, what a file system takes."""
+
+
+def stop_record(session: RelaySession, side: Side) -> bytes:
+    """Return the command that ends a recording; refused as no such session if there is none."""
+    return f"N {session.session_id} {_TAGS[side]}".encode()
+
+
 def close_session(session: RelaySession) -> bytes:
     """Return the command that ends a session and gives its ports back."""
     return f"D {session.session_id} o t".encode()
@@ -211,7 +234,7 @@ def read_port(reply: bytes) -> int:
 
 
 def read_ok(reply: bytes) -> None:
-    """Return if the reply to `play`, `stop_play` or `close_session` says that it was done."""
+    """Return if the reply to `play`, `record`, their ends or `close_session` says that it was done."""
     if (text := _text(reply, "command").strip()) != "0":
         raise BadReply(f"neither done nor error: {text[:60]!r}")
 

@@ -121,6 +121,11 @@ class Device(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, ta
     def aor(self) -> str:
         return f"sip:{self.device}@{self.domain}"
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its calls are recorded."""
+        return self.other.get("device-level-call-recording-enabled") == "yes"
+
 
 class PhoneNumber(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag="phonenumber", tag_field="kind"):
     """A number that the domain owns; `user` is its owner, empty for the whole domain."""
@@ -209,6 +214,11 @@ class Connection(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True
     def pcmu_only(self) -> bool:
         """Whether its calls have no codec for sound but PCMU (`connection-pcmu-only-enabled`)."""
         return self.other.get("connection-pcmu-only-enabled") == "yes"
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the calls through it are recorded."""
+        return self.other.get("connection-record-all-calls-enabled") == "yes"
 
 
 class AnswerRule(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, tag="answerrule", tag_field="kind"):

@@ -68,6 +68,8 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     """A call for help, which is tried though its connection is said to be down."""
     pcmu_only: bool = False
     """A connection whose calls have no codec for sound but PCMU."""
+    recorded: bool = False
+    """A device or connection whose calls are recorded."""
 
 
 class Person(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -19,7 +19,7 @@ from ringbridge.model.exchanges import NO_BODY, KeptBody
 HIDDEN: Final = "[hidden]"
 SECRET_NAME: Final = re.compile(
     r"pass(word|wd|code|phrase)|secret|(?<!language-)token|api[-_]?key$|authorization|credential|cookie|backup-codes"
-    r"|(^|[-_])(pin|otp)$",
+    r"|(^|[-_])(pin|otp)$|^file-access-url$",
     re.IGNORECASE,
 )
 """Names of fields whose values are never kept."""
@@ -31,7 +31,7 @@ SECRET_TEXT: Final = re.compile(
 )
 """What is a secret wherever it stands: keys, signing secrets, tokens, credentials, what an authenticator is told."""
 _SUSPICIOUS: Final = re.compile(
-    r"pass|secret|token|key|auth|cred|cookie|backup|pin|otp|\\u|ns[srdu]_|whsec_|eyJ", re.IGNORECASE
+    r"pass|secret|token|key|auth|cred|cookie|backup|pin|otp|file-access|\\u|ns[srdu]_|whsec_|eyJ", re.IGNORECASE
 )
 _HEADER: Final = re.compile(r"\s*([A-Za-z0-9-]+)\s*:\s*(.+)", re.DOTALL)
 _STRING: Final = r'"((?:[^"\\]|\\.)*)"'

@@ -5,7 +5,8 @@ restarted, and a crash in it takes nothing along. In DIR it keeps
 
 - `relay.lock`, locked as long as it lives: one relay to a folder, and proof of life without trust in a pid;
 - `relay.json`, who and where it is, written whole once it can be used;
-- `prompts/`, the tones that it plays, made at the first start.
+- `prompts/`, the tones that it plays, made at the first start;
+- `spool/`, what it writes of calls that are recorded, and `recordings/`, where each file goes when it is whole.
 
 It ends on SIGTERM at once, and by itself when it has had neither a session nor a command from outside for `--linger`
 seconds: left behind by an engine that never came back. SIGINT and SIGHUP are its parent's business.
@@ -38,11 +39,13 @@ LOCK_FILE: Final = "relay.lock"
 ADDRESS_FILE: Final = "relay.json"
 LOG_FILE: Final = "relay.log"
 PROMPTS: Final = "prompts"
+RECORDINGS: Final = "recordings"
+SPOOL: Final = "spool"
 EXIT_ALREADY_RUNNING: Final = 3
 _CHECK_EVERY_S: Final = 1.0
 _CONTROL_PORT_TRIES: Final = 20
 _LOCK_TRIES: Final = 20
-_FILES_A_CALL: Final = 5  # two ports for RTP, two for RTCP, one prompt
+_FILES_A_CALL: Final = 7  # two ports for RTP, two for RTCP, one prompt, a recording of each leg
 
 
 class Running(Struct, frozen=True):
@@ -85,6 +88,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     address_file = Path(ADDRESS_FILE)
     address_file.unlink(missing_ok=True)
     write_prompts(Path(PROMPTS))
+    take_over_recordings(Path(SPOOL), Path(RECORDINGS))
     proxy, control_port = start_proxy(options)
     is_any = options.host in {"0.0.0.0", "::"}
     address = RelayAddress(
@@ -93,6 +97,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         prompts=PROMPTS,
         instance=secrets.token_hex(8),
         dead_end="127.0.0.1" if is_any else options.host,
+        records=True,
     )
     running = Running(os.getpid(), address, options.host, options.port_min, options.port_max)
     write_whole(address_file, msgspec.json.encode(running))
@@ -100,6 +105,14 @@ def main(argv: list[str] | None = None) -> NoReturn:
     address_file.unlink(missing_ok=True)
     # RTPProxy's own shutdown waits, busily, for every stream to be over; ending the process closes all there is.
     os._exit(0)
+
+
+def take_over_recordings(spool: Path, whole: Path) -> None:
+    """Make the folders of recordings; what a relay that was killed was writing is as whole as it will ever be."""
+    for folder in (spool, whole):
+        folder.mkdir(exist_ok=True, mode=0o700)
+    for left in spool.iterdir():
+        left.replace(whole / left.name)
 
 
 def take_lock(lock: int) -> bool:
@@ -136,8 +149,11 @@ def start_proxy(options: argparse.Namespace) -> tuple[rtpproxy, int]:
                 modules=[],
                 ttl=options.session_ttl,
                 setup_ttl=options.session_ttl,
-                # -F: it may run as root, as containers do
-                extra_args=["-F", "-l", options.host, "-s", f"udp:127.0.0.1:{control_port}"],
+                # -F: it may run as root, as containers do; -R: RTCP is not recorded, nobody would hear it
+                extra_args=[
+                    *("-F", "-l", options.host, "-s", f"udp:127.0.0.1:{control_port}"),
+                    *("-R", "-r", RECORDINGS, "-S", SPOOL),
+                ],
             )
         except RuntimeError as error:
             print(f"relay: control port {control_port}: {error}", file=sys.stderr, flush=True)  # noqa: T201  its log

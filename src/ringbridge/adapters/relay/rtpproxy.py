@@ -56,7 +56,8 @@ class RelayAddress(Struct, frozen=True):
     """Where a relay is controlled, and what it can do.
 
     `control` is `udp:host:port`; `media_host` the address in SDP; `prompts` the folder of its prompts, on its machine.
-    `dead_end` is an address of its own host, to stand for a party that has none yet.
+    `dead_end` is an address of its own host, to stand for a party that has none yet. `records`: it writes recordings
+    where this node finds them.
     """
 
     control: str
@@ -64,6 +65,7 @@ class RelayAddress(Struct, frozen=True):
     prompts: str
     instance: str
     dead_end: str = "127.0.0.1"
+    records: bool = False
 
 
 class _Waiting(Protocol):
@@ -242,6 +244,20 @@ class Relay:
         """End what `play` began; nothing happens if it has ended already."""
         slot = ("prompt", session.session_id, side)
         return self._of(session, commands.stop_play(session, side), commands.read_ok, slot=slot)
+
+    def record(self, session: RelaySession, side: Side, name: str) -> asyncio.Future[None]:
+        """Write what comes from the leg on `side` to a file of that `name`; one that it has already is gone on with.
+
+        Raises:
+            ValueError: at once, if `name` is none for a file.
+        """
+        command = commands.record(session, side, name)
+        return self._of(session, command, commands.read_ok, slot=("record", session.session_id, side))
+
+    def stop_record(self, session: RelaySession, side: Side) -> asyncio.Future[None]:
+        """End what `record` began; that there was nothing shows as `RelayRefused.is_gone`."""
+        slot = ("record", session.session_id, side)
+        return self._of(session, commands.stop_record(session, side), commands.read_ok, slot=slot)
 
     def close(self, session: RelaySession) -> asyncio.Future[None]:
         """End a session; that it was gone already shows as `RelayRefused.is_gone`."""

@@ -18,6 +18,7 @@ from ringbridge.adapters.sip.leg import LegDialog, SipCall, SipLeg, decode_dialo
 from ringbridge.adapters.sip.leg_events import CONNECTION_DOWN, NO_COMMON_CODEC, LegEvents
 from ringbridge.adapters.sip.media import RelaySessions
 from ringbridge.adapters.sip.node import SipNode, new_token
+from ringbridge.adapters.sip.recording import Recorder
 from ringbridge.adapters.sip.sound import UNKNOWN, Sound
 from ringbridge.calls.directory.ports import Directory
 from ringbridge.calls.found import why_down
@@ -40,7 +41,9 @@ log = structlog.get_logger()
 class SipEngine:
     """Implements `calls.ports.CallEngine`; `main` wires its `on_event` to the SIP node."""
 
-    def __init__(self, *, name: str, node: SipNode, relay: Relay, directory: Directory, ringback: str) -> None:
+    def __init__(
+        self, *, name: str, node: SipNode, relay: Relay, directory: Directory, ringback: str, recorder: Recorder
+    ) -> None:
         """`name` is the node's in the cluster; `ringback` that of a prompt which the relay has: `us`, `eu`, `uk`."""
         self._node = node
         self._relay = relay
@@ -48,12 +51,22 @@ class SipEngine:
         self._calls: dict[SessionId, SipCall] = {}
         self._sound = Sound(relay, ringback=ringback)
         self._media = RelaySessions(relay, owner=name)
-        self._events = LegEvents(node=node, relay=relay, sound=self._sound, media=self._media)
+        self._recorder = recorder
+        self._events = LegEvents(node=node, relay=relay, sound=self._sound, media=self._media, recorder=recorder)
 
     @property
     def calls(self) -> int:
         """How many calls have legs or media here now."""
         return len(self._calls)
+
+    def has(self, session_id: SessionId) -> bool:
+        """Whether a call has legs or media here."""
+        return session_id in self._calls
+
+    def stop_recording(self) -> None:
+        """Record no call any more that is being recorded; the calls go on."""
+        for call in self._calls.values():
+            self._recorder.stop(call)
 
     def listen(self, handler: SignalHandler) -> None:
         self._events.handler = handler
@@ -113,6 +126,7 @@ class SipEngine:
             learns=order.target.nat,
             pcmu_only=order.target.pcmu_only,
             refusal=refusal,
+            recorded=order.target.recorded,
         )
         self._adopt(leg)
         return leg
@@ -145,6 +159,7 @@ class SipEngine:
             transfer=order.transfer,
             learns=order.target.nat,
             pcmu_only=order.target.pcmu_only,
+            recorded=order.target.recorded,
             going_over=True,
             giver=lender,
         )
@@ -206,6 +221,7 @@ class SipEngine:
         if leg is None or leg.released is not None:
             return
         leg.released = cause
+        self._recorder.refresh(leg.call)
         if not leg.sent:
             self._forget(leg)
             if leg.going_over:
@@ -279,6 +295,7 @@ class SipEngine:
             leg.flow = record.flow
             leg.learns = record.target.nat
             leg.pcmu_only = record.target.pcmu_only
+            leg.recorded = record.target.recorded
             leg.transfer = record.transfer
             call.playing = dict.fromkeys(Side, UNKNOWN)
             self._adopt(leg)
@@ -292,6 +309,7 @@ class SipEngine:
         if restored is not None:
             self._media.sweep(restored, transfers=max((record.transfer for record in legs), default=0))
             self._events.gather(restored)
+            self._recorder.refresh(restored)
         if restored is not None and restored.relay.instance != self._relay.instance:
             self._events.tell(session_id, MediaLost(RELAY_LOST))
 
@@ -310,3 +328,4 @@ class SipEngine:
                     self._node.wake()
         call.legs.clear()  # each knows its call: apart, both go at once and not with the garbage collector
         self._media.close(call)
+        self._recorder.over(call)

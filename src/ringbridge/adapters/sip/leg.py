@@ -51,6 +51,8 @@ class SipLeg:
     """Its media address is learned from packets: its phone is behind NAT."""
     pcmu_only: bool = False
     """Its connection has no codec for sound but PCMU."""
+    recorded: bool = False
+    """Its phone's calls, or its connection's, are recorded."""
     flow: Flow = Flow.TALK
     """What it has taken of what the brain asked for."""
     wanted: Flow | None = None
@@ -113,6 +115,9 @@ class SipCall:
     """Which side hears ringback."""
     playing: dict[Side, str] = field(default_factory=dict)
     """The prompt that each side hears; none: empty."""
+    recording: RelaySession | None = None
+    """The session that is being recorded, or was to be."""
+    was_recorded: bool = False
 
     def answered(self, side: Side) -> SipLeg | None:
         """Return the leg of `side` that answered first and is still up."""

@@ -13,6 +13,7 @@ from ringbridge.adapters.sip.leg import SipCall, SipLeg
 from ringbridge.adapters.sip.media import RelaySessions
 from ringbridge.adapters.sip.node import SipNode
 from ringbridge.adapters.sip.offers import DIRECTIONS, LegOffers
+from ringbridge.adapters.sip.recording import Recorder
 from ringbridge.adapters.sip.remote_media import MEDIA_REFUSED, MediaRefused, permitted
 from ringbridge.adapters.sip.sound import Sound
 from ringbridge.calls import ports
@@ -64,11 +65,12 @@ def _ignore(session_id: SessionId, signal: LegSignal) -> None:
 class LegEvents:
     """Translates for one engine. `legs` are all that are alive; a leg is taken out when SIP has forgotten it."""
 
-    def __init__(self, *, node: SipNode, relay: Relay, sound: Sound, media: RelaySessions) -> None:
+    def __init__(self, *, node: SipNode, relay: Relay, sound: Sound, media: RelaySessions, recorder: Recorder) -> None:
         self._node = node
         self._relay = relay
         self._sound = sound
         self._media = media
+        self._recorder = recorder
         self._moves: set[asyncio.Task[None]] = set()
         self.offers = LegOffers(node=node, take_remote=self._take_remote, tell=self._tell)
         self.legs: dict[Session, SipLeg] = {}
@@ -158,6 +160,7 @@ class LegEvents:
         self._tell(leg, ports.Answered(leg.leg_id, leg.dialog(), remote.codec, acked_at, media))
         if wins and (other := leg.call.answered(leg.side.other)):
             self.offers.join(other, leg)
+            self._recorder.refresh(leg.call)
 
     def attach(self, leg: SipLeg) -> None:
         """Let an answered leg be the one that its side of the call hears and speaks with."""
@@ -172,6 +175,7 @@ class LegEvents:
             self.offers.join(other, leg)
         self._media.tidy(call)
         self._sound.refresh(call)
+        self._recorder.refresh(call)
 
     def gather(self, call: SipCall) -> None:
         """After a restart: have both parties where the last of them to move is, if they are not together."""
@@ -212,6 +216,7 @@ class LegEvents:
         if event.by is EndedBy.LOCAL or leg.released is not None:
             return
         leg.released = ENDS.get(event.by, DIALOG_DIED)
+        self._recorder.refresh(leg.call)
         self._tell(leg, ports.HungUp(leg.leg_id, leg.released))
 
     def _on_reinvited(self, event: Reinvited, leg: SipLeg) -> None:
@@ -292,6 +297,7 @@ class LegEvents:
         if moved:
             self._listen_to(leg, remote)
         self._sound.refresh(leg.call)
+        self._recorder.refresh(leg.call)
 
     def _on_request_result(self, event: RequestResult, leg: SipLeg) -> None:
         """Have the state of a leg stored that was taken up again and lives: its next CSeq must be above the probe's."""

@@ -29,6 +29,11 @@ PATH_FIELDS: Final[dict[str, Schema]] = {
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-.0-~]+$"},
         "example": "b7f9c2d4-click-1",
     },
+    "file": {
+        "description": "The file, as the link has it.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9.-]{1,128}$", "maxLength": 128},
+        "example": EXAMPLE,
+    },
     "device": {
         "description": "The device: its SIP user part.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$", "maxLength": 64},
@@ -110,6 +115,8 @@ HEADERS: Final[dict[str, Schema]] = {
         "schema": {"type": "string", "examples": ['"key";r=4999;t=1']},
     },
     "WWW-Authenticate": {"description": "RFC 6750.", "schema": {"type": "string"}},
+    "Accept-Ranges": {"description": "`bytes`.", "schema": {"type": "string"}},
+    "Content-Range": {"description": "Which bytes, of how many (RFC 9110 §14.4).", "schema": {"type": "string"}},
     "Allow": {"description": "Methods of this path.", "schema": {"type": "string"}},
 }
 REFUSALS: Final[dict[int, tuple[str, tuple[str, ...], str, str]]] = {
@@ -122,6 +129,7 @@ REFUSALS: Final[dict[int, tuple[str, tuple[str, ...], str, str]]] = {
     412: ("It was changed since it was read.", (), "changed-since", "user 1001 was changed since it was read"),
     413: ("The body is too large.", (), "body-too-large", "the body is larger than 65536 bytes"),
     415: ("The body is not JSON.", (), "not-json", "the body must be application/json"),
+    416: ("The file has nothing of this range.", ("Content-Range",), "no-such-range", "the file has 240044 bytes"),
     429: ("Too many.", ("Retry-After",), "too-many-requests", "too many requests: the limit by key is reached"),
     500: ("A bug of ours; the request id finds it in the log.", (), "internal-error", "something went wrong here"),
     503: ("Not now: the same request may be sent again.", ("Retry-After",), "bus-unavailable", "try again"),

@@ -15,7 +15,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send, We
 
 from ringbridge.api.exchanges.recorder import ExchangeRecorder
 from ringbridge.api.http.errors import HttpRefusal, error_answer
-from ringbridge.api.http.forwarded import client_behind
+from ringbridge.api.http.forwarded import client_behind, scheme_behind
 from ringbridge.api.http.metrics import HttpMetrics
 from ringbridge.api.http.passage import STATE, Passage
 from ringbridge.api.http.requests import header
@@ -68,6 +68,8 @@ class Edge:
             # Before anything looks at it: IP rules, throttles, rate limits and the audit trail all mean the client.
             headers = list(scope["headers"])
             scope["client"] = (client_behind(client[0], headers, self._trusted_proxies), client[1])
+            if scope["type"] == ScopeType.HTTP:
+                scope["scheme"] = scheme_behind(client[0], headers, self._trusted_proxies) or scope["scheme"]
         # Contract §1: an empty user segment is `~`. Before routing, which would drop the segment.
         if EMPTY_USER in scope["path"]:
             scope["path"] = scope["path"].replace(EMPTY_USER, "/users/~/", 1)

@@ -35,6 +35,13 @@ def client_behind(peer: str, headers: Sequence[tuple[bytes, bytes]], trusted: Se
     return told[0] if told and len(set(told)) == 1 else peer
 
 
+def scheme_behind(peer: str, headers: Sequence[tuple[bytes, bytes]], trusted: Sequence[Network]) -> str:
+    """Return the scheme that a trusted proxy was asked by, as its `X-Forwarded-Proto` says; empty where none says."""
+    told = {value.strip().lower() for name, value in headers if name == b"x-forwarded-proto"}
+    found = next(iter(told)).decode("latin-1") if len(told) == 1 else ""
+    return found if found in {"http", "https"} and _is_trusted(_address(peer), trusted) else ""
+
+
 def _first_untrusted(peer: str, hops: Sequence[str], trusted: Sequence[Network]) -> str:
     """Return the last hop that is no trusted proxy, or the proxy that did not say who asked it."""
     found = peer

@@ -24,6 +24,7 @@ class Accounts:
 
     credentials: Credentials
     second_factors: SecondFactors
+    signer: Signer
     tokens: Tokens
     logins: Logins
     keys: ApiKeys
@@ -64,6 +65,7 @@ def make_accounts(
     return Accounts(
         credentials=credentials,
         second_factors=SecondFactors(credentials=credentials, clock=clock, random_part=random_part),
+        signer=signer,
         tokens=tokens,
         logins=Logins(parts),
         keys=ApiKeys(store=store, bus=bus, clock=clock, random_part=random_part, uses=uses),

@@ -8,8 +8,10 @@ they signed can be alive, and are deleted then. HMAC, because nobody but the clu
 from __future__ import annotations
 
 import binascii
+import hmac
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
+from hashlib import sha256
 from itertools import pairwise
 from typing import Final
 
@@ -76,6 +78,27 @@ class Signer:
         is_now = claims.iat - SKEW_S <= now < claims.exp + SKEW_S
         return claims if is_now and claims.aud == AUDIENCE else None
 
+    async def seal(self, text: str) -> str:
+        """Return the proof that `text` is ours, `<number of the key>.<64 hex digits>`.
+
+        Raises:
+            BusUnavailable: there is no key yet, and none can be made.
+        """
+        number, key = await self._current()
+        return f"{number}.{_sealed(text, key)}"
+
+    async def is_sealed(self, text: str, seal: str) -> bool:
+        """Return whether `seal` is one of ours for `text`.
+
+        Raises:
+            BusUnavailable: it may be of a key that only the bus knows so far.
+        """
+        number, _, proof = seal.partition(".")
+        if not (number.isascii() and number.isdigit() and len(number) < 10 and proof.isascii()):
+            return False
+        key = await self._key(int(number))
+        return key is not None and hmac.compare_digest(_sealed(text, key), proof)
+
     async def _key(self, number: int) -> OctKey | None:
         found = await self._store.record("signingkey", (str(number),)) or await self._newer(number)
         if not isinstance(found, SigningKey):
@@ -141,6 +164,11 @@ class Signer:
                     await self._bus.delete_record("signingkey", (str(older.number),))
         except BusUnavailable:
             log.warning("signing_key_not_rotated", number=keys[-1].number)
+
+
+def _sealed(text: str, key: OctKey) -> str:
+    """Return the HMAC of a text; what begins so is no token, whose first character is another."""
+    return hmac.digest(key.raw_value, b"seal:" + text.encode(), sha256).hex()
 
 
 class _Header(msgspec.Struct):

@@ -3,11 +3,14 @@ import { ask, list, paths, read } from "../api.js";
 import { html, useEffect, useLoad, useRef, useState } from "../core.js";
 import { follow } from "../events.js";
 import { causeText, duration, instant } from "../format.js";
+import { here } from "../http.js";
 import { Ladder } from "../ladder.js";
 import { Button, Copy, Empty, ErrorNote, Field, Loaded, Notice, State, Table, Time } from "../parts.js";
 import { useNow } from "./calls.js";
 
 const TOGETHER_MS = 120; // events that come together are one look at the call
+const RECORDED_AFTER_MS = 1500; // a recording is made when the call is over; looked for ever less often
+const RECORDED_WITHIN_MS = 60_000;
 
 const isOver = (call) => call["call-state"] === "ended";
 
@@ -121,14 +124,17 @@ function Legs({ legs }) {
 
 function Recordings({ recordings }) {
   if (recordings.length === 0) {
-    return html`<${Empty} title="No recording."><p>There is none of this call.</p><//>`;
+    return html`<${Empty} title="No recording.">
+      <p>There is none of this call. Calls of a device are recorded when its <code>device-level-call-recording-enabled</code> is yes.</p>
+    <//>`;
   }
   return html`<ul class="recordings">
     ${recordings.map(
       (one) => html`<li>
         <p><${Time} at=${one["call-recording-started-datetime"]} />, ${duration(one["file-duration-seconds"])}</p>
-        <audio controls preload="none" src=${one["file-access-url"]} aria-label="Recording of the call"></audio>
-        <p><a href=${one["file-access-url"]} download>Download</a> (${one["file-size-kilobytes"]} kB)</p>
+        <audio controls preload="metadata" src=${here(one["file-access-url"])} aria-label="Recording of the call"></audio>
+        <p class="small">The first leg is on the left, the second on the right.</p>
+        <p><a href=${here(one["file-access-url"])} download>Download</a> (${one["file-size-kilobytes"]} kB)</p>
       </li>`,
     )}
   </ul>`;
@@ -160,6 +166,17 @@ function useCall(domain, user, callId) {
       clearTimeout(timer);
     };
   }, [path]);
+  const [looks, setLooks] = useState(0);
+  const isAwaited = loaded.data !== null && isOver(loaded.data.call) && loaded.data.recordings.length === 0;
+  useEffect(() => {
+    const isOld = isAwaited && Date.now() - instant(loaded.data.call["call-end-datetime"]) > RECORDED_WITHIN_MS;
+    if (!isAwaited || isOld) return undefined;
+    const timer = setTimeout(() => {
+      setLooks(looks + 1);
+      reload.current();
+    }, RECORDED_AFTER_MS * (looks + 1));
+    return () => clearTimeout(timer);
+  }, [path, isAwaited, looks]);
   return loaded;
 }
 

@@ -1,0 +1,1 @@
+"""Recordings of calls: made of what the relay wrote, and kept in a folder."""
