@@ -72,6 +72,23 @@ async def test_it_tells_what_would_ring(world: World) -> None:
     assert [(one["dialrule"], one["matched"]) for one in term["tried"]] == [("abroad", "yes")]
 
 
+async def test_it_tells_a_local_number_with_its_area(world: World) -> None:
+    world.store.put(
+        Connection("demo", "trunk", connection_address="gw.example:5080"),
+        DialRule(
+            "demo",
+            "demo",
+            "area",
+            "sip:NXXNXXXXXX@*",
+            dial_rule_application="to-connection",
+            dial_rule_parameter="trunk",
+        ),
+        User("demo", "1001", caller_id_number="457011001", area_code="212"),
+    )
+    term = (await told(world, call_term_user="555-0123"))["termination"]
+    assert (term["dialled"], term["dialrule"]) == ("2125550123", "area")
+
+
 async def test_every_reason_is_told_at_once(world: World) -> None:
     put_trunk(world)
     world.store.put(User("demo", "1001", dial_policy="internal", limits_max_active_calls_total=1))

@@ -160,6 +160,53 @@ async def test_a_rule_sends_a_number_to_a_connection() -> None:
     assert (plan.dialled, plan.match_uri) == ("4531234567", "sip:9*@*")
 
 
+def with_area_code(tenant: Tenant, *, of_user: str, of_domain: str = "") -> Tenant:
+    """Return it with the caller and the domain in areas of their own, and a rule for ten digits."""
+    tenant.store.put(
+        User(domain=DOMAIN, user="1001", caller_id_number="4570101020", area_code=of_user),
+        Domain(DOMAIN, other={"area-code": of_domain} if of_domain else {}),
+    )
+    return tenant.with_rules(dial_rule("sip:NXXNXXXXXX@*", "to-connection", dial_rule_parameter="trunk"))
+
+
+@pytest.mark.parametrize(
+    "text", ["5550123", "555-0123", "555 0123", "5550123@demo.example", "sip:5550123@demo.example"]
+)
+@pytest.mark.parametrize(("of_user", "of_domain"), [("212", ""), ("212", "646"), ("", "212")])
+async def test_a_local_number_is_in_the_area_of_who_dials_it(text: str, of_user: str, of_domain: str) -> None:
+    plan = await with_area_code(Tenant(), of_user=of_user, of_domain=of_domain).plan(call_term_user=text)
+    assert plan.dialled == "2125550123"
+    assert [target.uri for target in plan.termination] == ["sip:2125550123@gw.example:5080"]
+
+
+async def test_a_first_leg_is_dialled_in_the_same_area() -> None:
+    plan = await with_area_code(Tenant(), of_user="212").plan(call_orig_user="5550123")
+    assert [target.uri for target in plan.origination] == ["sip:2125550123@gw.example:5080"]
+
+
+@pytest.mark.parametrize("text", ["15550123", "1550123", "+5550123", "555012", "55501234", "5550#23"])
+async def test_what_is_no_local_number_is_dialled_as_it_is(text: str) -> None:
+    tenant = with_area_code(Tenant(), of_user="212")
+    tenant.with_rules(dial_rule("sip:*@*", "to-connection", dial_rule_parameter="trunk"))
+    assert (await tenant.plan(call_term_user=text)).dialled.removeprefix("+") == text.removeprefix("+")
+
+
+@pytest.mark.parametrize("area_code", ["", "45", "112", "2125"])
+async def test_what_is_no_area_code_goes_before_nothing(area_code: str) -> None:
+    tenant = with_area_code(Tenant(), of_user=area_code)
+    tenant.with_rules(dial_rule("sip:*@*", "to-connection", dial_rule_parameter="trunk"))
+    assert (await tenant.plan(call_term_user="5550123")).dialled == "5550123"
+
+
+async def test_a_name_of_the_domain_s_own_is_no_local_number() -> None:
+    tenant = with_area_code(Tenant(), of_user="212")
+    tenant.store.put(User(domain=DOMAIN, user="5550123"), Device(domain=DOMAIN, user="5550123", device="5550123"))
+    tenant.store.put(PhoneNumber(DOMAIN, "5550124", user="1002", dial_rule_parameter="1002"))
+    tenant.store.put_location(location("5550123"))
+    assert terminations(await tenant.plan(call_term_user="5550123")) == ["5550123"]
+    assert terminations(await tenant.plan(call_id="other", call_term_user="555-0124")) == ["1002"]
+
+
 async def test_a_plus_survives_where_the_number_is_not_translated() -> None:
     rule = dial_rule("sip:45XXXXXXXX@*", "to-connection", dial_rule_parameter="trunk")
     tenant = Tenant().with_rules(rule)

@@ -88,6 +88,15 @@ def test_a_user_s_dial_plan_chooses_the_rules(phones: Tenant) -> None:
         phones.drop(call_id)
 
 
+def test_a_user_s_area_code(phones: Tenant) -> None:
+    """“`area-code`” acts: it is put before a number that is dialled without one."""
+    rule(phones, "2125550123", plan="plan-area")
+    with with_fields(phones, "/users/1000", dial_plan="plan-area", area_code=212):
+        call_id = in_talk(phones, term="555-0123")
+        assert phones.read(call_id)["call-term-user"] == "1001"
+        phones.drop(call_id)
+
+
 @pytest.mark.parametrize(
     ("policy", "permits"), [("", True), ("permit-all", True), ("deny-all", False), ("no-such-policy", False)]
 )

@@ -17,7 +17,7 @@ from ringbridge.model.dial_times import local_time, zone_of
 from ringbridge.model.directory import Device, Domain, User
 from ringbridge.model.errors import Fault
 from ringbridge.model.events import Target
-from ringbridge.model.numbers import Party, is_number, parse_party
+from ringbridge.model.numbers import Party, is_number, parse_party, with_area_code
 
 
 class Resolver:
@@ -66,7 +66,17 @@ class Resolver:
         # `100-1` may be a user of that name: it must not become 1001, who is somebody else.
         if party.written != party.name and await self._is_own(party.written):
             return msgspec.structs.replace(party, name=party.written)
-        return party
+        return await self._with_area_code(party)
+
+    async def _with_area_code(self, party: Party) -> Party:
+        """Return a local number as its caller means it; a user, device or number of the domain's keeps its name."""
+        area_code = self._caller.area_code or self._domain.other.get("area-code", "")
+        name = with_area_code(party.name, area_code)
+        if name == party.name or await self._is_own(party.name):
+            return party
+        if await self._directory.phone_number(self._domain.domain, party.name) is not None:
+            return party
+        return msgspec.structs.replace(party, name=name)
 
     async def _is_own(self, name: str) -> bool:
         """Whether a user or a device of the domain is called so."""

@@ -13,6 +13,11 @@ CALLER_ID = re.compile(r"\+?[0-9]{1,20}")
 NAME = re.compile(r"[A-Za-z0-9._+*#-]{1,64}")
 
 
+LOCAL = re.compile(r"[2-9][0-9]{6}")
+"""A number as it is dialled within its area, in the North American Numbering Plan: NXX-XXXX."""
+AREA_CODE = re.compile(r"[2-9][0-9]{2}")
+
+
 class Party(msgspec.Struct, frozen=True):
     """A party as written: `name` is an extension, a device or a number; `host` is empty where none was written."""
 
@@ -46,6 +51,12 @@ def parse_party(text: str) -> Party | None:
 def is_number(name: str) -> bool:
     """Return whether `name` can be dialled as a number: digits, `*`, `#`, with an optional leading `+`."""
     return NUMBER.fullmatch(name) is not None
+
+
+def with_area_code(number: str, area_code: str) -> str:
+    """Return a local number with the area code before it; any other number, and one without such a code, as it is."""
+    is_local = LOCAL.fullmatch(number) and AREA_CODE.fullmatch(area_code)
+    return f"{area_code}{number}" if is_local else number
 
 
 def plain_number(text: str) -> str | None:

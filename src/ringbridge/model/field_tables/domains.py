@@ -74,7 +74,7 @@ DOMAIN_FIELDS: Final = (
     ),
     Field("email-send-from-address"),
     Field("single-sign-on-enabled", YES_NO),
-    Field("area-code", DIGITS),
+    Field("area-code", DIGITS, description="Of users who have none of their own."),
     Field("caller-id-name", description="Caller ID of users who have none."),
     Field(
         "caller-id-number",

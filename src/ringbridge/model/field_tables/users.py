@@ -133,7 +133,7 @@ USER_FIELDS: Final = (
     ),
     Field("caller-id-name", description="Caller ID that the user's calls show."),
     Field("caller-id-number-emergency", DIGITS, check=checks.number, allowed=checks.NUMBER_ALLOWED),
-    Field("area-code", DIGITS, description="Put before numbers that are dialled without one."),
+    Field("area-code", DIGITS, description="Put before local numbers, of seven digits."),
     Field("directory-name-visible-in-list-enabled", YES_NO, default="yes"),
     Field("service-code"),
     Field(
