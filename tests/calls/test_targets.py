@@ -108,6 +108,35 @@ async def test_a_location_that_ran_out_rings_nobody() -> None:
     assert "1001, 1001_mobile" in (refusal.faults[0].allowed or "")
 
 
+# --- SRTP ---
+
+
+async def test_a_device_that_requires_srtp_is_not_rung_in_the_clear() -> None:
+    tenant = Tenant()
+    tenant.store.put(Device(domain=DOMAIN, user="1002", device="1002", device_srtp_enabled="yes"))
+    for text in ("1002", "sip:1002@demo.example", "4570101021"):
+        refusal = await tenant.refused(call_id=text, call_term_user=text)
+        (fault,) = refusal.faults
+        assert (fault.field, fault.code) == ("call-term-user", "srtp-required")
+        assert "1002 has yes" in (fault.allowed or "")
+    tenant.store.put(Device(domain=DOMAIN, user="1001", device="1001", device_srtp_enabled="yes"))
+    plan = await tenant.plan(call_id="other", call_term_user="1001")
+    assert originations(plan) == terminations(plan) == ["1001_mobile"], "their other device rings"
+
+
+async def test_a_device_that_would_take_srtp_is_rung_without() -> None:
+    tenant = Tenant()
+    tenant.store.put(Device(domain=DOMAIN, user="1002", device="1002", device_srtp_enabled="opportunistic"))
+    assert terminations(await tenant.plan(call_term_user="1002")) == ["1002"]
+
+
+async def test_a_device_that_is_not_registered_is_said_to_be_so_first() -> None:
+    tenant = Tenant()
+    tenant.store.put(Device(domain=DOMAIN, user="1003", device="1003", device_srtp_enabled="yes"))
+    (fault,) = (await tenant.refused(call_term_user="1003")).faults
+    assert fault.code == "no-registered-device"
+
+
 # --- termination ---
 
 

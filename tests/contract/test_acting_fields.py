@@ -139,6 +139,20 @@ def test_whose_account_is_not_active(server: Server, tenant: Tenant, somebody: s
 # --- devices ---
 
 
+def test_a_device_with_srtp_alone(phones: Tenant, handsets: dict[str, Carrier]) -> None:
+    """“`device-srtp-enabled`” acts: a device that requires it is never rung in the clear."""
+    seen = len(handsets["1001"].invites)
+    with with_fields(phones, "/users/1001/devices/1001", device_srtp_enabled="yes"):
+        answer = phones.api.post(phones.calls(), json=call_body())
+        if answer.status_code == 400:
+            assert "call-term-user" in faulted(answer, 400)
+        else:
+            phones.drop(answered(answer, 202)["call-id"])
+        offers = [invite.body for invite in handsets["1001"].invites[seen:]]
+        assert not any("RTP/AVP " in str(offer) for offer in offers)
+    phones.drop(in_talk(phones))
+
+
 def test_the_registration_of_a_device(server: Server, phones: Tenant) -> None:
     """“The digest user name is `device`.”; “`device-sip-registration-uri` (its address-of-record), `-contact`,
     `-state`, `-expires-datetime`, `-user-agent`”"""

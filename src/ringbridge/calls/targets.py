@@ -101,9 +101,23 @@ class Resolver:
 
     async def _devices(self, devices: list[Device], dialled: str, user: User | None, field: str) -> Resolved:
         targets: list[Target] = []
+        refused: list[Device] = []
         for device in devices:
             locations = await self._directory.locations(device.domain, device.device)
-            targets += [device_target(device, location) for location in locations]
+            if not device.requires_srtp:
+                targets += [device_target(device, location) for location in locations]
+            elif locations:
+                refused.append(device)
+        if refused and not targets:
+            # Better no call than one that everybody on the way can hear, where somebody asked for the opposite.
+            names = ", ".join(device.device for device in refused)
+            return Fault(
+                field,
+                "srtp-required",
+                "is rung with SRTP alone, which calls here do not have",
+                dialled,
+                f"a device whose device-srtp-enabled is no or opportunistic ({names} has yes)",
+            )
         if not targets:
             names = ", ".join(device.device for device in devices) or "no device"
             return Fault(

@@ -122,6 +122,11 @@ class Device(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True, ta
         return f"sip:{self.device}@{self.domain}"
 
     @property
+    def requires_srtp(self) -> bool:
+        """Whether it may not be rung with plain RTP."""
+        return self.device_srtp_enabled == "yes"
+
+    @property
     def is_recorded(self) -> bool:
         """Whether its calls are recorded."""
         return self.other.get("device-level-call-recording-enabled") == "yes"

@@ -75,7 +75,7 @@ DEVICE_FIELDS: Final = (
             "no",
             "opportunistic",
         ),
-        description="Whether media is encrypted.",
+        description="`yes`: it is never rung with plain RTP, which is all that calls here have.",
     ),
     Field(
         "auto-answer-enabled",
