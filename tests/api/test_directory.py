@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ringbridge.model.directory import ApiKey, Connection, Device, DialRule, PhoneNumber, Record, User
 from ringbridge.model.errors import BusUnavailable, Conflict
-from ringbridge.model.keys import hash_of, is_well_formed
+from ringbridge.model.keys import is_well_formed, key_id_of
 from tests.api.world import World
 
 PATH = "/ringbridge/v1/directory"
@@ -370,3 +370,102 @@ async def test_what_this_node_does_not_know_yet_is_not_overwritten(world: World,
     assert (None if stored is None else stored.record) == (
         replace(ada, name_last_name="Lovelace") if what == "changed" else None
     )
+
+
+CRM = "click-to-call of the CRM"
+
+
+async def exported(world: World, key: str) -> dict[str, Any]:
+    async with world.client(key) as client:
+        return dict((await client.get(PATH)).json())
+
+
+def faults_of(answer: httpx.Response) -> dict[str, str]:
+    return {error["field"]: error["code"] for error in answer.json()["errors"]}
+
+
+@pytest.fixture
+def plain_key(world: World) -> str:
+    """A key that rules over domain demo and may not make keys."""
+    return world.add_key("demo", "*", "Office Manager")
+
+
+async def test_a_key_gives_itself_no_right_that_it_has_not(world: World, put: Any, plain_key: str) -> None:
+    record = await world.store.api_key(key_id_of(plain_key))
+    assert record is not None
+    document = await exported(world, plain_key)
+    for key in document["domains"][0]["api-keys"]:
+        if key["description"] == record.description:
+            key["can-create-keys"] = "yes"
+    answer = await put(document, key=plain_key)
+    assert (answer.status_code, "may-not-create-keys" in faults_of(answer).values()) == (403, True), answer.text
+    assert world.writes == 0
+
+
+async def test_a_key_without_the_right_changes_nothing_of_other_keys(world: World, put: Any, plain_key: str) -> None:
+    await put(acme())
+    plain_key = world.add_key("acme", "*", "Office Manager")
+    limits = {"allowed-models": "call", "ip-address": "192.0.2.1", "user-scope": "Advanced User", "readonly": "yes"}
+    for name, text in limits.items():
+        document = await exported(world, plain_key)
+        (key,) = document["domains"][0]["users"][0]["api-keys"]
+        key[name] = text
+        answer = await put(document, key=plain_key)
+        place = "domains[0].users[0].api-keys[0]"
+        assert (answer.status_code, faults_of(answer).get(place)) == (403, "may-not-create-keys"), name
+
+
+async def test_a_key_without_the_right_ends_no_other_key(world: World, put: Any, plain_key: str) -> None:
+    document = await exported(world, plain_key)
+    document["domains"][0]["api-keys"] = []
+    answer = await put(document, key=plain_key)
+    assert (answer.status_code, faults_of(answer)) == (403, {"domains[0].api-keys": "may-not-create-keys"})
+    assert (await put(document, key=world.manager_key)).status_code == 200
+
+
+async def test_a_key_without_the_right_applies_what_it_exported(world: World, put: Any, plain_key: str) -> None:
+    answer = await put(await exported(world, plain_key), key=plain_key)
+    assert (answer.status_code, answer.json()["changes"]) == (200, [])
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("user-scope", "Reseller"),
+        ("readonly", "no"),
+        ("can-create-keys", "yes"),
+        ("expires-datetime", "2098-01-01 00:00:00"),
+    ],
+)
+async def test_what_a_key_may_do_it_may_for_its_whole_life(world: World, put: Any, field: str, text: str) -> None:
+    first = {"user-scope": "Office Manager", "readonly": "yes", "expires-datetime": "2099-01-01 00:00:00"}
+    made = {"domains": [{"domain": "demo", "users": [], "api-keys": [{"description": CRM} | first]}]}
+    assert (await put(made)).status_code == 200
+    maker = world.add_key("demo", "*", "Office Manager", can_create_keys="yes")
+    document = await exported(world, maker)
+    at = [one["description"] for one in document["domains"][0]["api-keys"]].index(CRM)
+    document["domains"][0]["api-keys"][at][field] = text
+    answer = await put(document, key=maker)
+    assert answer.status_code == 403, answer.text
+    code = "scope-too-wide" if field == "user-scope" else "kept-for-life"
+    assert faults_of(answer) == {f"domains[0].api-keys[{at}].{field}": code}
+
+
+async def test_keys_of_another_tenant_are_not_told_by_faults(world: World, put: Any, plain_key: str) -> None:
+    document = {"domains": [{"domain": "other", "api-keys": []}]}
+    answer = await put(document, key=plain_key)
+    assert faults_of(answer) == {"domains[0].domain": "not-allowed"}
+
+
+async def test_an_export_that_holds_more_than_its_maker_may_is_applied(world: World, put: Any) -> None:
+    """A user of a wider scope, and keys that reach further, stay as they are, and that takes no right."""
+    world.put(User("demo", "1009", name_first_name="Eve", user_scope="Super User"))
+    world.add_key("demo", "1009", "Super User", ip_address="192.0.2.0/24", allowed_models=("user", "call"))
+    near = world.add_key("demo", "*", "Office Manager", ip_address="127.0.0.0/8", expires_at=world.clock.now() + 60.5)
+    document = await exported(world, world.manager_key)
+    for key in (world.manager_key, near):
+        answer = await put(document, key=key)
+        assert (answer.status_code, answer.json()["changes"]) == (200, []), answer.text
+    document["domains"][0]["users"][-1]["user-scope"] = "Reseller"
+    answer = await put(document, key=world.manager_key)
+    assert (answer.status_code, list(faults_of(answer).values())) == (403, ["scope-too-wide"])

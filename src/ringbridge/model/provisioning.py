@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -13,12 +13,18 @@ from ringbridge.model.directory import ApiKey, Device, Domain, Record, User, kin
 from ringbridge.model.document import Document, KeyOrder
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
 from ringbridge.model.field_tables.checks import new_domain
-from ringbridge.model.key_orders import addresses_beyond, ends_beyond, models_beyond
+from ringbridge.model.key_orders import UPDATES, addresses_beyond, ends_beyond, models_beyond
 from ringbridge.model.resources import RESOURCES, carried, others_of
 from ringbridge.model.times import epoch_s
 
-_SHOWN_AS = {"ha1_md5": PASSWORD, "ha1_sha256": PASSWORD, "password_hash": login_password.FIELD}
+_SHOWN_AS = {
+    "ha1_md5": PASSWORD,
+    "ha1_sha256": PASSWORD,
+    "password_hash": login_password.FIELD,
+    "expires_at": "expires-datetime",
+}
 _NEVER_TOLD = frozenset({"key_id", "key_sha256", "created_at"})
+_KEY_CHANGES = ", ".join(UPDATES)
 
 
 class Change(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True):
@@ -82,38 +88,107 @@ def default_scope(order: KeyOrder) -> str:
     return Scope.SUPER_USER.wire if order.fields.reseller == ANY else Scope.RESELLER.wire
 
 
-def _scope_of(order: KeyOrder) -> Scope:
-    return SCOPES[order.fields.user_scope or default_scope(order)]
+def wanted_key(order: KeyOrder, before: ApiKey | None, *, now: float) -> ApiKey:
+    """Return the key that `order` asks for; a new one has no text yet, and so neither id nor hash."""
+    fields = order.fields
+    models = tuple(sorted(parse_models(fields.allowed_models)))
+    expires_at = epoch_s(fields.expires_datetime) or 0.0
+    if before is not None:
+        # A document says neither their order nor parts of a second.
+        models = before.allowed_models if set(before.allowed_models) == set(models) else models
+        expires_at = before.expires_at if int(before.expires_at) == expires_at else expires_at
+    return ApiKey(
+        key_id=before.key_id if before else "",
+        key_sha256=before.key_sha256 if before else "",
+        description=fields.description,
+        domain=order.domain,
+        user=order.user,
+        reseller=fields.reseller,
+        user_scope=fields.user_scope or default_scope(order),
+        ip_address=fields.ip_address,
+        readonly=fields.readonly,
+        can_create_keys=fields.can_create_keys,
+        allowed_models=models,
+        expires_at=expires_at,
+        created_at=before.created_at if before else now,
+    )
 
 
-def _key_fault(order: KeyOrder, stored: set[tuple[str, str, str]], principal: Principal) -> Fault | None:
-    scope = _scope_of(order)
+def known_keys(keys: Iterable[ApiKey]) -> dict[tuple[str, str, str], ApiKey]:
+    """Return keys by what a document knows them by."""
+    return {(key.domain, key.user, key.description): key for key in keys}
+
+
+def _key_faults(order: KeyOrder, before: ApiKey | None, principal: Principal) -> list[Fault]:
+    """Return why `principal` may not make or change a key; nothing of one that stays as it is."""
+    key = wanted_key(order, before, now=0.0)
+    changed = changed_fields(before, key)
+    if before is not None and not changed:
+        return []
+    scope = SCOPES[key.user_scope]
     at = f"{order.path}.user-scope"
     if order.user == ANY and order.domain != ANY and not scope.reaches(Scope.OFFICE_MANAGER):
-        return Fault(at, "scope-too-narrow", "a key without a user rules its domain", allowed="Office Manager or wider")
+        return [
+            Fault(at, "scope-too-narrow", "a key without a user rules its domain", allowed="Office Manager or wider")
+        ]
+    faults = []
+    if not principal.can_create_keys:
+        what = "create" if before is None else "change"
+        faults.append(Fault(order.path, "may-not-create-keys", f"this token may not {what} keys"))
     if not principal.ceiling.reaches(scope):
-        return Fault(at, "scope-too-wide", "is wider than your own", found=scope.wire, allowed=principal.ceiling.wire)
+        allowed = principal.ceiling.wire
+        faults.append(Fault(at, "scope-too-wide", "is wider than your own", found=scope.wire, allowed=allowed))
     beyond = [
-        *addresses_beyond(order.fields.ip_address, principal),
-        *models_beyond(tuple(parse_models(order.fields.allowed_models)), principal),
-        *ends_beyond(epoch_s(order.fields.expires_datetime) or 0.0, principal),
+        *addresses_beyond(key.ip_address, principal),
+        *models_beyond(key.allowed_models, principal),
+        *ends_beyond(key.expires_at, principal),
     ]
-    if beyond:
-        return msgspec.structs.replace(beyond[0], field=f"{order.path}.{beyond[0].field}")
-    if order.identity not in stored and not principal.can_create_keys:
-        return Fault(order.path, "may-not-create-keys", "this token may not create keys")
-    return None
+    faults += [msgspec.structs.replace(one, field=f"{order.path}.{one.field}") for one in beyond]
+    if before is not None and not principal.is_super_user:
+        named = {fault.field for fault in faults}
+        kept = [f"{order.path}.{name}" for name in changed if name not in UPDATES]
+        message = "of a key never changes; make another key"
+        faults += [Fault(one, "kept-for-life", message, allowed=_KEY_CHANGES) for one in kept if one not in named]
+    return faults
+
+
+def _unlisted_faults(document: Document, keys: Iterable[ApiKey], principal: Principal) -> list[Fault]:
+    """Return where the document would end keys by not listing them, of who may not revoke those of others."""
+    if principal.can_create_keys or principal.is_login:
+        return []
+    listed = {order.identity for order in document.keys}
+    gone = [
+        (key.domain, key.user)
+        for key in keys
+        if (key.domain, key.user) in document.keyed
+        and (key.domain, key.user, key.description) not in listed
+        and key.key_id != principal.key_id
+    ]
+    message = "does not list every key that is there, and this token may not revoke keys of others"
+    return [Fault(_keys_path(document, place), "may-not-create-keys", message) for place in dict.fromkeys(gone)]
+
+
+def _keys_path(document: Document, place: tuple[str, str]) -> str:
+    domain, user = place
+    if domain == ANY:
+        return "api-keys"
+    kind, key = ("domain", (domain,)) if user == ANY else ("user", place)
+    return f"{document.paths[kind, key]}.api-keys"
 
 
 def check_rights(document: Document, stored: Sequence[Record], principal: Principal) -> None:
     """Let pass what `principal` may do: a super user everything, a domain's manager only that domain.
+
+    What stays as it is takes no right, so that an exported document can be applied by whoever exported it.
 
     Raises:
         CallError: 403 that names every part of the document that is beyond it, 400 for names that no new domain may
             have.
     """
     known = {one.domain: one for one in stored if isinstance(one, Domain)}
-    keys = {(one.domain, one.user, one.description) for one in stored if isinstance(one, ApiKey)}
+    scopes = {one.key: one.user_scope for one in stored if isinstance(one, User)}
+    # Nothing is told of other tenants' keys, not even by a fault that is missing.
+    keys = [one for one in stored if isinstance(one, ApiKey) and _rules_place(one.domain, known, principal)]
     named = [
         _named_badly(one, document) for one in document.records if isinstance(one, Domain) and one.domain not in known
     ]
@@ -123,10 +198,16 @@ def check_rights(document: Document, stored: Sequence[Record], principal: Princi
     if not principal.is_super_user:
         faults += _beyond(document, known, principal)
     for record in document.records:
-        if isinstance(record, User) and not principal.ceiling.reaches(SCOPES[record.user_scope]):
-            path = document.paths[kind_of(record), record.key]
-            faults.append(Fault(f"{path}.user-scope", "scope-too-wide", "is wider than your own"))
-    faults += [fault for order in document.keys if (fault := _key_fault(order, keys, principal)) is not None]
+        if not isinstance(record, User) or principal.ceiling.reaches(SCOPES[record.user_scope]):
+            continue
+        if scopes.get(record.key) == record.user_scope and _rules_place(record.domain, known, principal):
+            continue
+        path = document.paths[kind_of(record), record.key]
+        faults.append(Fault(f"{path}.user-scope", "scope-too-wide", "is wider than your own"))
+    by_order = known_keys(keys)
+    for order in document.keys:
+        faults += _key_faults(order, by_order.get(order.identity), principal)
+    faults += _unlisted_faults(document, keys, principal)
     narrow = [fault for fault in faults if fault.code == "scope-too-narrow"]
     if narrow:
         raise invalid(narrow)
@@ -139,6 +220,13 @@ def _named_badly(domain: Domain, document: Document) -> Fault | None:
     must = new_domain(domain.domain)
     path = document.paths[kind_of(domain), domain.key]
     return None if must is None else Fault(f"{path}.domain", "bad-value", must, found=domain.domain)
+
+
+def _rules_place(domain: str, known: Mapping[str, Domain], principal: Principal) -> bool:
+    if principal.is_super_user:
+        return True
+    record = known.get(domain)
+    return record is not None and principal.rules_domain(domain, reseller=record.reseller)
 
 
 def _beyond(document: Document, known: dict[str, Domain], principal: Principal) -> list[Fault]:

@@ -16,7 +16,7 @@ from ringbridge.calls.access.credentials import delete_with_credential
 from ringbridge.calls.access.login_names import FIELD, LoginNames, login_of, taken_fault
 from ringbridge.calls.limits import LimitBus
 from ringbridge.calls.ports import Clock, Store
-from ringbridge.model.access import Principal, parse_models
+from ringbridge.model.access import Principal
 from ringbridge.model.directory import ApiKey, Domain, Key, Record, User, kind_of
 from ringbridge.model.document import Document, KeyOrder, read_document
 from ringbridge.model.document_export import export_document
@@ -27,11 +27,11 @@ from ringbridge.model.provisioning import (
     NewKey,
     changed_fields,
     check_rights,
-    default_scope,
+    known_keys,
+    wanted_key,
     with_kept_secrets,
 )
 from ringbridge.model.resources import RESOURCES, stamped
-from ringbridge.model.times import epoch_s
 
 T = TypeVar("T")
 
@@ -191,26 +191,13 @@ class Provision:
         return plan
 
     def _plan_keys(self, document: Document, stored: Iterable[ApiKey], plan: _Plan) -> None:
-        known = {(key.domain, key.user, key.description): key for key in stored}
+        known = known_keys(stored)
         for order in document.keys:
             before = known.get(order.identity)
             text = "" if before else self._new_key(order)
-            fields = order.fields
-            record = ApiKey(
-                key_id=before.key_id if before else key_id_of(text),
-                key_sha256=before.key_sha256 if before else hash_of(text),
-                description=fields.description,
-                domain=order.domain,
-                user=order.user,
-                reseller=fields.reseller,
-                user_scope=fields.user_scope or default_scope(order),
-                ip_address=fields.ip_address,
-                readonly=fields.readonly,
-                can_create_keys=fields.can_create_keys,
-                allowed_models=tuple(sorted(parse_models(fields.allowed_models))),
-                expires_at=epoch_s(fields.expires_datetime) or 0.0,
-                created_at=before.created_at if before else self._clock.now(),
-            )
+            record = wanted_key(order, before, now=self._clock.now())
+            if text:
+                record = msgspec.structs.replace(record, key_id=key_id_of(text), key_sha256=hash_of(text))
             plan.put(record, before)
             if text:
                 plan.keys.append(NewKey(record.key_id, text, record.description, record.domain, record.user))
