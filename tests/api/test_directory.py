@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ringbridge.model.directory import ApiKey, Connection, Device, DialRule, PhoneNumber, Record, User
 from ringbridge.model.errors import BusUnavailable, Conflict
-from ringbridge.model.keys import is_well_formed, key_id_of
+from ringbridge.model.keys import hash_of, is_well_formed, key_id_of
 from tests.api.world import World
 
 PATH = "/ringbridge/v1/directory"

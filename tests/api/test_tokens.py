@@ -519,9 +519,9 @@ async def test_delegated_access_ends_with_its_maker(world: World) -> None:
 
 async def enrol(world: World) -> tuple[str, list[str]]:
     """Give 1001 a confirmed second factor; return its secret and the backup codes."""
-    got = (await ask(world, world.user_key, "POST", USER + "/mfa")).json()
+    got = (await ask(world, world.manager_key, "POST", USER + "/mfa")).json()
     code = code_at(got["secret"], world.clock.now())
-    assert (await ask(world, world.user_key, "PUT", USER + "/mfa", {"passcode": code})).status_code == 202
+    assert (await ask(world, world.manager_key, "PUT", USER + "/mfa", {"passcode": code})).status_code == 202
     return got["secret"], got["backup-codes"]
 
 
@@ -533,12 +533,13 @@ async def with_code(world: World, code: str) -> int:
 
 async def test_a_second_factor_is_asked_for_once_confirmed(world: World) -> None:
     await give_password(world)
-    got = (await ask(world, world.user_key, "POST", USER + "/mfa")).json()
+    own = await token(world)
+    got = (await ask(world, own, "POST", USER + "/mfa", {"current-password": PASSWORD})).json()
     assert got["uri"].startswith("otpauth://totp/Ringbridge:1001%40demo?secret=")
     assert (await log_in(world)).json()["scope"] == "Basic User", "not before it was shown to work"
-    assert (await ask(world, world.user_key, "PUT", USER + "/mfa", {"passcode": "000000"})).status_code == 400
+    assert (await ask(world, own, "PUT", USER + "/mfa", {"passcode": "000000"})).status_code == 400
     code = code_at(got["secret"], world.clock.now())
-    assert (await ask(world, world.user_key, "PUT", USER + "/mfa", {"passcode": code})).status_code == 202
+    assert (await ask(world, own, "PUT", USER + "/mfa", {"passcode": code})).status_code == 202
     waiting = (await log_in(world)).json()
     assert (waiting["scope"], waiting["mfa_type"], waiting["refresh_token"]) == ("mfa_required", "authenticator", "")
     assert (await ask(world, waiting["access_token"], "GET", CALLS)).status_code == 401
@@ -592,10 +593,46 @@ async def test_guessing_codes_is_throttled(world: World) -> None:
     assert statuses == [401] * 8 + [429]
 
 
+async def test_enrolling_takes_the_password_and_no_key_of_the_user(world: World) -> None:
+    await give_password(world)
+    own = await token(world)
+    world.clock.time += 1
+    for key, body, status in (
+        (world.user_key, {"current-password": PASSWORD}, 403),
+        (own, {}, 400),
+        (own, {"current-password": "guess"}, 403),
+        (own, {"current-password": PASSWORD}, 200),
+    ):
+        answer = await ask(world, key, "POST", USER + "/mfa", body)
+        assert answer.status_code == status, answer.text
+    code = code_at(answer.json()["secret"], world.clock.now())
+    assert (await ask(world, world.user_key, "PUT", USER + "/mfa", {"passcode": code})).status_code == 403
+    delegated = (await ask(world, world.manager_key, "POST", JWT, {"domain": "demo", "user": "1001"})).json()["token"]
+    again = await ask(world, delegated, "POST", USER + "/mfa", {"current-password": PASSWORD})
+    assert (again.status_code, again.json()["errors"][0]["code"]) == (403, "key-not-allowed")
+    guesses = [await ask(world, own, "PUT", USER + "/mfa", {"passcode": "000000"}) for _ in range(8)]
+    assert [one.status_code for one in guesses] == [400] * 7 + [429], "the wrong password counts too"
+
+
+async def test_a_manager_s_own_account_takes_what_everybody_s_takes(world: World) -> None:
+    await give_password(world, scope=Scope.OFFICE_MANAGER)
+    manager = await token(world)
+    new = {"user-login-password": "taken over from the desk"}
+    assert (await ask(world, manager, "PUT", USER + "/password", new)).status_code == 400
+    for path, body in ((USER, new), (USER + "/password", new | {"current-password": "guess"})):
+        assert (await ask(world, manager, "PUT", path, body)).status_code == 403, path
+    assert (await ask(world, manager, "POST", USER + "/mfa", {})).status_code == 400
+    await enrol(world)
+    assert (await ask(world, manager, "DELETE", USER + "/mfa")).status_code == 400, "takes a code"
+    assert (
+        await ask(world, manager, "PUT", USER + "/password", new | {"current-password": PASSWORD})
+    ).status_code == 202
+
+
 async def test_removing_one_s_own_second_factor_takes_a_code(world: World) -> None:
     await give_password(world)
     _, codes = await enrol(world)
-    assert (await ask(world, world.user_key, "POST", USER + "/mfa")).status_code == 409
+    assert (await ask(world, world.manager_key, "POST", USER + "/mfa")).status_code == 409
     assert (await ask(world, world.user_key, "DELETE", USER + "/mfa")).status_code == 400
     assert (await ask(world, world.user_key, "DELETE", f"{USER}/mfa?passcode={codes[1]}")).status_code == 202
     assert (await log_in(world)).json()["scope"] == "Basic User"

@@ -148,3 +148,56 @@ async def test_a_change_of_which_the_password_is_not_stored_says_what_is(
     assert answer.headers["retry-after"] == "2"
     alone = await ask(world, world.manager_key, "PUT", f"{USERS}/1001", {FIELD: PASSWORD})
     assert alone.json()["message"] == BusUnavailable().message
+
+
+LIMITS: dict[str, dict[str, Any]] = {
+    "ip-address": {"ip_address": "127.0.0.0/8"},
+    "allowed-models": {"allowed_models": ("user",)},
+    "expires-datetime": {"expires_at": 1_900_000_000.0},
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+async def test_no_token_sheds_its_limits_by_a_password(world: World, limit: str) -> None:
+    await give_password(world)
+    key = world.add_key("demo", "*", "Office Manager", can_create_keys="yes", **LIMITS[limit])
+    taken = {FIELD: "taken over by a key"}
+    answers = [
+        await ask(world, key, "PUT", f"{USER}/password", taken),
+        await ask(world, key, "PUT", USER, taken),
+        await ask(world, key, "POST", USERS, new_user() | taken),
+        await ask(world, key, "POST", f"{USER}/mfa"),
+        await ask(world, key, "DELETE", f"{USER}/mfa"),
+        await ask(world, key, "PUT", USER, {"user-scope": "Advanced User"}),
+    ]
+    assert [(one.status_code, one.json()["errors"][0]["code"]) for one in answers] == [(403, "limited-token")] * 6
+    assert all(limit in one.json()["message"] for one in answers)
+    assert (await log_in(world)).status_code == 200
+    assert (await ask(world, key, "POST", USERS, new_user())).status_code == 202, "who cannot log in yet"
+    assert (await ask(world, key, "PUT", USER, {"name-first-name": "Eva"})).status_code == 202
+
+
+async def test_a_delegated_token_gives_nobody_a_password(world: World) -> None:
+    await give_password(world, scope=Scope.OFFICE_MANAGER)
+    body = {"domain": "demo", "user": "1001"}
+    delegated = (await ask(world, world.manager_key, "POST", "/ns-api/v2/jwt", body)).json()["token"]
+    answer = await ask(world, delegated, "PUT", f"{USERS}/1002/password", {FIELD: "taken over by a key"})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (403, "limited-token")
+
+
+async def test_a_key_that_makes_no_keys_gives_passwords_to_who_makes_none_either(world: World) -> None:
+    key = world.add_key("demo", "*", "Office Manager")
+    made = await ask(world, key, "POST", USERS, new_user(user_login_password=PASSWORD))
+    assert made.status_code == 202
+    assert (await log_in(world, username="2001@demo")).status_code == 200
+    manager = new_user(user="2002", user_scope="Office Manager")
+    refused = [
+        await ask(world, key, "POST", USERS, manager | {FIELD: PASSWORD}),
+        await ask(world, key, "PUT", f"{USERS}/2001", {"user-scope": "Office Manager"}),
+    ]
+    assert (await ask(world, key, "POST", USERS, manager)).status_code == 202
+    refused.append(await ask(world, key, "PUT", f"{USERS}/2002/password", {FIELD: PASSWORD}))
+    document = {"domains": [{"domain": "demo", "users": [{"user": "2001", "user-scope": "Office Manager"}]}]}
+    refused.append(await ask(world, key, "PUT", "/ringbridge/v1/directory", document))
+    assert [(one.status_code, one.json()["errors"][0]["code"]) for one in refused] == [(403, "may-not-create-keys")] * 4
+    assert (await ask(world, world.manager_key, "PUT", f"{USERS}/2002/password", {FIELD: PASSWORD})).status_code == 202

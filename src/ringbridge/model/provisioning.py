@@ -13,7 +13,8 @@ from ringbridge.model.directory import ApiKey, Device, Domain, Record, User, kin
 from ringbridge.model.document import Document, KeyOrder
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
 from ringbridge.model.field_tables.checks import new_domain
-from ringbridge.model.key_orders import UPDATES, addresses_beyond, ends_beyond, models_beyond
+from ringbridge.model.handing_on import scope_fault
+from ringbridge.model.key_orders import addresses_beyond, ends_beyond, models_beyond
 from ringbridge.model.resources import RESOURCES, carried, others_of
 from ringbridge.model.times import epoch_s
 
@@ -24,7 +25,8 @@ _SHOWN_AS = {
     "expires_at": "expires-datetime",
 }
 _NEVER_TOLD = frozenset({"key_id", "key_sha256", "created_at"})
-_KEY_CHANGES = ", ".join(UPDATES)
+_KEY_UPDATES = ("description", "ip-address", "allowed-models")
+"""What the API changes of a key; the rest is for its life."""
 
 
 class Change(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=True):
@@ -146,9 +148,11 @@ def _key_faults(order: KeyOrder, before: ApiKey | None, principal: Principal) ->
     faults += [msgspec.structs.replace(one, field=f"{order.path}.{one.field}") for one in beyond]
     if before is not None and not principal.is_super_user:
         named = {fault.field for fault in faults}
-        kept = [f"{order.path}.{name}" for name in changed if name not in UPDATES]
+        kept = [f"{order.path}.{name}" for name in changed if name not in _KEY_UPDATES]
         message = "of a key never changes; make another key"
-        faults += [Fault(one, "kept-for-life", message, allowed=_KEY_CHANGES) for one in kept if one not in named]
+        faults += [
+            Fault(one, "kept-for-life", message, allowed=", ".join(_KEY_UPDATES)) for one in kept if one not in named
+        ]
     return faults
 
 
@@ -198,12 +202,13 @@ def check_rights(document: Document, stored: Sequence[Record], principal: Princi
     if not principal.is_super_user:
         faults += _beyond(document, known, principal)
     for record in document.records:
-        if not isinstance(record, User) or principal.ceiling.reaches(SCOPES[record.user_scope]):
+        if not isinstance(record, User):
             continue
-        if scopes.get(record.key) == record.user_scope and _rules_place(record.domain, known, principal):
-            continue
-        path = document.paths[kind_of(record), record.key]
-        faults.append(Fault(f"{path}.user-scope", "scope-too-wide", "is wider than your own"))
+        had = scopes.get(record.key) if _rules_place(record.domain, known, principal) else None
+        at = f"{document.paths[kind_of(record), record.key]}.user-scope"
+        fault = scope_fault(principal, SCOPES[record.user_scope], had=SCOPES.get(had or ""), field=at)
+        if had != record.user_scope and fault is not None:
+            faults.append(fault)
     by_order = known_keys(keys)
     for order in document.keys:
         faults += _key_faults(order, by_order.get(order.identity), principal)

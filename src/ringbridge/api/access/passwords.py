@@ -17,6 +17,7 @@ from ringbridge.calls.access.second_factors import Enrolment
 from ringbridge.model.access import SCOPES, Scope
 from ringbridge.model.directory import User
 from ringbridge.model.errors import CallError, Fault, Refusal, invalid
+from ringbridge.model.handing_on import login_fault, refusal_of
 from ringbridge.model.login_password import FIELD, MAX_LENGTH, MIN_LENGTH
 
 USER: Final = "/ns-api/v2/domains/{domain}/users/{user}"
@@ -30,6 +31,11 @@ PASSWORD_SCHEMA: Final[Schema] = {
         FIELD: {"type": "string", "format": "password", "minLength": MIN_LENGTH, "maxLength": MAX_LENGTH},
         CURRENT: {"type": "string", "format": "password", "description": "Needed to change one's own."},
     },
+}
+ENROL_SCHEMA: Final[Schema] = {
+    "title": "EnrolRequest",
+    "type": "object",
+    "properties": {CURRENT: {"type": "string", "format": "password", "description": "Needed for one's own."}},
 }
 CODE_SCHEMA: Final[Schema] = {
     "title": "PasscodeRequest",
@@ -57,7 +63,7 @@ class PasswordHandlers:
 
     async def set_password(self, request: Request) -> Answer:
         """Give a user a password; every login of theirs ends."""
-        rules = await self._rules(request)
+        rules = await self._rules(request, field=FIELD)
         body = await request.json_object(limit=self._parts.settings.body_limit)
         password = _secret(body, FIELD)
         if not rules:
@@ -84,22 +90,26 @@ class PasswordHandlers:
         return json_answer(SecondFactorView(enabled, len(credential.backup_sha256)))
 
     async def enrol(self, request: Request) -> Answer:
-        """Make a secret for an authenticator, to be confirmed with a code."""
-        await self._rules(request)
+        """Make a secret for an authenticator, to be confirmed with a code; one's own takes the password."""
+        if not await self._rules_or_is(request):
+            body = await request.json_object(limit=self._parts.settings.body_limit)
+            await self._check_current(request, _secret(body, CURRENT))
         enrolment, sequence = await self._accounts.second_factors.enrol(request.domain, request.user)
         await self._parts.replica.wait_directory(sequence, timeout_s=self._parts.settings.shown_wait_s)
         return json_answer(enrolment)
 
     async def confirm(self, request: Request) -> Answer:
         """Ask for the second factor from now on."""
-        await self._rules(request)
+        await self._rules_or_is(request)
         body = await request.json_object(limit=self._parts.settings.body_limit)
-        sequence = await self._accounts.second_factors.confirm(request.domain, request.user, _secret(body, "passcode"))
+        code = _secret(body, "passcode")
+        async with self._guessing(request):
+            sequence = await self._accounts.second_factors.confirm(request.domain, request.user, code)
         return await written_answer(self._parts, sequence)
 
     async def remove(self, request: Request) -> Answer:
         """Ask for no second factor any more; one's own takes a code."""
-        rules = await self._rules(request)
+        rules = await self._rules(request, field="mfa")
         remove = self._accounts.second_factors.remove
         if rules:
             return await written_answer(self._parts, await remove(request.domain, request.user, code=None))
@@ -114,20 +124,35 @@ class PasswordHandlers:
             raise CallError(Refusal.NOT_FOUND, "no-such-user", message)
         return user
 
-    async def _rules(self, request: Request) -> bool:
+    async def _rules(self, request: Request, *, field: str) -> bool:
         """Return whether the token rules over the user, and is not just the user's own.
 
         Raises:
-            CallError: no such user; or one of a wider scope: who sets their password becomes them (403).
+            CallError: no such user; or one whose logins may more than the token (403): who sets their secret becomes
+                them.
         """
         user = await self._user(request)
         domain = await self._parts.store.domain(request.domain)
         principal = request.principal
-        if not principal.rules_domain(request.domain, reseller=domain.reseller if domain else ""):
+        is_own = (principal.domain, principal.user) == (request.domain, request.user)
+        if is_own or not principal.rules_domain(request.domain, reseller=domain.reseller if domain else ""):
             return False
-        if not principal.ceiling.reaches(SCOPES.get(user.user_scope, Scope.NO_PORTAL)):
-            raise CallError(Refusal.FORBIDDEN, "scope-too-wide", "this user's scope is wider than your own")
+        fault = login_fault(principal, SCOPES.get(user.user_scope, Scope.NO_PORTAL), field=field)
+        if fault is not None:
+            raise refusal_of(fault)
         return True
+
+    async def _rules_or_is(self, request: Request) -> bool:
+        """Return whether the token rules over the user; else they are logged in with it themselves.
+
+        Raises:
+            CallError: as `_rules`, or it is a key of the user: a program keeps it, which could lock them out (403).
+        """
+        rules = await self._rules(request, field="mfa")
+        if not rules and (not request.principal.is_login or request.principal.is_delegated):
+            message = "a user's key sets up no second factor; their own login does, or who manages the domain"
+            raise CallError(Refusal.FORBIDDEN, "key-not-allowed", message)
+        return rules
 
 
 def _secret(body: dict[str, object], name: str) -> str:
@@ -178,14 +203,11 @@ def operations(handlers: PasswordHandlers) -> list[Operation]:
             tag="Tokens",
             summary="Make a secret for an authenticator",
             description="It is asked for once a code has confirmed it. Shown this once.",
-            replies=(
-                Reply(
-                    200,
-                    "The secret.",
-                    Enrolment,
-                ),
-            ),
-            refusals=(409, 503),
+            body=ENROL_SCHEMA,
+            body_example={CURRENT: "correct horse battery"},
+            body_required=False,
+            replies=(Reply(200, "The secret.", Enrolment),),
+            refusals=(409, 429, 503),
         ),
         Operation(
             name="confirm-user-mfa",

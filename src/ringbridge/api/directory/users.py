@@ -16,6 +16,7 @@ from ringbridge.calls.directory.ports import RecordQuery
 from ringbridge.model.access import SCOPES, Principal, Scope
 from ringbridge.model.directory import Key, Record, User
 from ringbridge.model.errors import CallError, Fault, Refusal
+from ringbridge.model.handing_on import login_fault, refusal_of, scope_fault
 from ringbridge.model.login_password import FIELD
 from ringbridge.model.resources import USER, change, make
 
@@ -58,18 +59,22 @@ class UserRules:
         return isinstance(record, User)
 
     async def made(self, request: Request, values: Mapping[str, str]) -> tuple[Record, Mapping[str, str]]:
-        return _checked(make(USER, values), request.principal), {}
+        user = _checked(make(USER, values), request.principal)
+        if values.get(FIELD) and isinstance(user, User):
+            _check_login(request.principal, user.user_scope, field=FIELD)
+        return user, {}
 
     def changed(self, request: Request, record: Record, values: Mapping[str, str]) -> Record:
         after = change(USER, record, values)
         scope = record.user_scope if isinstance(record, User) else ""
-        if values.get(FIELD) and not request.principal.ceiling.reaches(SCOPES.get(scope, Scope.NO_PORTAL)):
+        principal = request.principal
+        if values.get(FIELD):
+            if record.key == (principal.domain, principal.user):
+                message = "one's own is changed by PUT …/password, with the current one"
+                raise refusal_of(Fault(FIELD, "own-password", message))
             # Who sets somebody's password can become them.
-            message = "this user's scope is wider than your own"
-            raise CallError(
-                Refusal.FORBIDDEN, "scope-too-wide", message, faults=[Fault(FIELD, "scope-too-wide", message)]
-            )
-        return _checked(after, request.principal, had=scope)
+            _check_login(principal, scope, field=FIELD)
+        return _checked(after, principal, had=scope)
 
     async def live(self, records: Sequence[Record]) -> list[dict[str, object]]:
         if len(records) == 1:
@@ -99,16 +104,23 @@ class LoginPassword:
         return finish
 
 
+def _check_login(principal: Principal, scope: str, *, field: str) -> None:
+    fault = login_fault(principal, SCOPES.get(scope, Scope.NO_PORTAL), field=field)
+    if fault is not None:
+        raise refusal_of(fault)
+
+
 def _checked(user: Record, principal: Principal, *, had: str = "") -> Record:
-    """Return `user` if `principal` may give it its scope.
+    """Return `user` if `principal` may give it its scope; a user who `had` one may have a password already.
 
     Raises:
         CallError: 403.
     """
-    if isinstance(user, User) and user.user_scope != had and not principal.ceiling.reaches(SCOPES[user.user_scope]):
-        message = "is wider than your own"
-        fault = Fault("user-scope", "scope-too-wide", message, found=user.user_scope, allowed=principal.ceiling.wire)
-        raise CallError(Refusal.FORBIDDEN, fault.code, f"user-scope: {message}", faults=[fault])
+    if not isinstance(user, User) or user.user_scope == had:
+        return user
+    fault = scope_fault(principal, SCOPES[user.user_scope], had=SCOPES.get(had), field="user-scope")
+    if fault is not None:
+        raise refusal_of(fault)
     return user
 
 

@@ -278,7 +278,7 @@ def _operation(operation: Operation, schemas: _Schemas) -> Schema:
         if operation.form:
             form = "application/x-www-form-urlencoded"
             content |= _content(schemas.of(operation.body), operation.body_example, form)
-        described["requestBody"] = {"required": True, "content": content}
+        described["requestBody"] = {"required": operation.body_required, "content": content}
     refusals: Schema = {str(one): {"$ref": f"#/components/responses/{one}"} for one in _refusals(operation)}
     described["responses"] = refusals | {
         str(reply.status): _reply(operation.name, reply, schemas) for reply in operation.replies

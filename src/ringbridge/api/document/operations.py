@@ -82,6 +82,7 @@ class Operation:
     """Documented fields of the request's header."""
     body: type | Schema | None = None
     body_example: object | None = None
+    body_required: bool = True
     form: bool = False
     """Whether the body may also be `application/x-www-form-urlencoded`."""
     refusals: tuple[int, ...] = field(default=())
