@@ -144,6 +144,9 @@ async def test_whose_it_is_decides_who_finds_it(tmp_path: Path) -> None:
             (Whose({}, reseller="*"), 1),
             (Whose(key_id="r"), 1),
             (Whose({}), 0),
+            (Whose(most_rank=Scope.RESELLER.rank), 4),
+            (Whose(most_rank=Scope.OFFICE_MANAGER.rank), 3),
+            (Whose(most_rank=Scope.OFFICE_MANAGER.rank, own_key_id="s"), 4),
             (Whose({"demo": clock.now(), "other": clock.now() + 1}), 2),
             (Whose({"demo": clock.now() + 1, "other": 0.0}, reseller="acme"), 2),
         ):

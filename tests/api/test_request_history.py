@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from ringbridge.adapters.exchanges.store import ExchangeSettings
@@ -17,9 +18,11 @@ from ringbridge.api.document.openapi import openapi_document
 from ringbridge.api.document.operations import Access
 from ringbridge.api.exchanges.recorder import telling_operations
 from ringbridge.api.parts import ApiSettings
+from ringbridge.model.access import Scope
 from ringbridge.model.directory import Device, Domain, User
 from ringbridge.model.keys import key_id_of
 from ringbridge.model.login_password import FIELD as LOGIN_PASSWORD
+from tests.api.logins import ask, give_password, token
 from tests.api.walk import ask_operation
 from tests.api.world import CALLS, World, order, running_world
 
@@ -261,6 +264,29 @@ async def test_whoever_gets_a_name_later_sees_nothing_of_who_had_it(world: World
         await write(root, "1001")
         make_keys()
         assert (await seen())[:3] == [2, 0, 2]
+
+
+@pytest.mark.parametrize("scope", [Scope.SUPER_USER, Scope.RESELLER])
+async def test_who_reaches_further_is_not_told_of_in_the_domain_that_they_log_in_by(world: World, scope: Scope) -> None:
+    world.put(msgspec.structs.replace(Domain("demo"), reseller="acme"))
+    await give_password(world, scope=scope)
+    wide = await token(world)
+    reseller = world.add_key("*", "*", "Reseller", reseller="acme")
+    assert (await ask(world, wide, "GET", "/ns-api/v2/domains/other/users/1001")).status_code == 200
+    (told,) = await listed(world, wide)
+    for key in (world.manager_key, world.user_key):
+        assert await listed(world, key) == []
+        async with world.client(key) as client:
+            assert (await client.get(f"{REQUESTS}/{told['id']}")).status_code == 404
+    assert await listed(world, reseller) == ([told] if scope is Scope.RESELLER else [])
+    assert await listed(world, world.super_key) == [told]
+
+
+async def test_a_user_s_key_is_not_told_what_the_same_person_asked_as_a_manager(world: World) -> None:
+    await give_password(world, scope=Scope.OFFICE_MANAGER)
+    assert (await ask(world, await token(world), "GET", "/ns-api/v2/domains/demo/users/1002")).status_code == 200
+    assert await listed(world, world.user_key) == []
+    assert len(await listed(world, world.manager_key)) == 1
 
 
 async def test_a_lower_scope_than_the_owner_s_sees_masked_numbers_and_may_not_send_them_again(world: World) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -104,19 +104,29 @@ class Whose(msgspec.Struct, frozen=True):
     reseller: str | None = None
     user: str | None = None
     key_id: str | None = None
+    most_rank: int | None = None
+    """The widest scope that they were made with, as a rank, but for those of `own_key_id`: who reached further saw what
+    is not to be told here, as a super user who logs in as a user of a domain does."""
+    own_key_id: str = ""
+
+
+ONE_USER: Final = Scope.OFFICE_MANAGER.rank - 1
+"""The widest rank that reaches no further than one user."""
 
 
 def whose(principal: Principal, domains: Mapping[str, float]) -> Whose:
     """Return what `principal` may see; `domains` are those that it rules over or is of, as in `Whose`."""
     if principal.is_super_user:
         return Whose()
+    own, rank = principal.key_id, principal.scope.rank
     if principal.rules_reseller(ANY):
-        return Whose(domains, reseller=principal.reseller)
+        most = Scope.RESELLER.rank
+        return Whose(domains, reseller=principal.reseller, most_rank=most, own_key_id=own)
     if principal.rules_domain(principal.domain):
-        return Whose(domains)
+        return Whose(domains, most_rank=Scope.OFFICE_MANAGER.rank, own_key_id=own)
     if principal.user != ANY:
-        return Whose(domains, user=principal.user)
-    return Whose(key_id=principal.key_id)
+        return Whose(domains, user=principal.user, most_rank=max(ONE_USER, rank), own_key_id=own)
+    return Whose(key_id=own)
 
 
 class ExchangeQuery(msgspec.Struct, frozen=True, kw_only=True):

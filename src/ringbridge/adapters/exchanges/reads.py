@@ -79,6 +79,9 @@ def _add_whose(connection: Connection, whose: Whose, terms: list[str], values: l
             of_domains = f"({of_domains} OR (domain = ? AND reseller = ?))"
             values += (ANY, whose.reseller)
         terms.append(of_domains)
+    if whose.most_rank is not None:
+        terms.append("(rank <= ? OR key_id = ?)")
+        values += (whose.most_rank, whose.own_key_id)
     if whose.user is not None:
         terms.append("user = ?")
         values.append(whose.user)
