@@ -229,6 +229,25 @@ async def test_an_update_changes_what_it_names(world: World, client: httpx.Async
     assert (await client.put(one, json={"posts-count": "many"})).status_code == 400
 
 
+async def test_nobody_is_sent_what_the_token_may_not_read(world: World, client: httpx.AsyncClient) -> None:
+    """Else a key that may only subscribe would have all calls sent, or another's subscription sent to its own URL."""
+    body = {"post-url": "https://example.org/mine", "synchronous": "yes"}
+    made = (await client.post("/ns-api/v2/subscriptions", json=body | {"model": "cdr"})).json()
+    for models, allowed in ((("subscription",), ()), (("subscription", "call"), ("call", "presence")), ((), ("cdr",))):
+        async with world.client(world.add_key("demo", "1001", "Basic User", allowed_models=models)) as limited:
+            for model in ("call", "cdr", "presence"):
+                answer = await limited.post("/ns-api/v2/subscriptions", json=body | {"model": model})
+                is_allowed = not models or model in allowed
+                assert answer.status_code == (200 if is_allowed else 403), (models, model)
+                if not is_allowed:
+                    (fault,) = answer.json()["errors"]
+                    assert (fault["field"], fault["code"], fault["found"]) == ("model", "model-not-allowed", model)
+            path = f"/ns-api/v2/subscriptions/{made['id']}"
+            for change in ({"post-url": "https://example.org/theirs"}, {"model": "cdr"}):
+                assert (await limited.put(path, json=change)).status_code == (202 if not models else 403)
+            assert (await limited.put(path, json={"preferred-server": "one"})).status_code == 202
+
+
 async def test_what_is_deleted_is_gone(world: World, client: httpx.AsyncClient) -> None:
     made = await create(client)
     assert (await client.delete(f"{ALL}/{made['id']}")).status_code == 202

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 import pytest
 
@@ -60,6 +61,21 @@ def test_what_holds_no_secret_is_kept_to_the_byte(body: str) -> None:
     assert asked(body) == ("whole", body)
 
 
+@pytest.mark.parametrize("text", ["Basic User", "Basic User, 2 phones", "a Basic plan for 1001", "Basic"])
+def test_a_plain_word_after_basic_is_no_credential(text: str) -> None:
+    body = json.dumps({"user-scope": text})
+    assert asked(body) == ("whole", body)
+    assert keep_query(f"scope={quote(text)}".encode()) == f"scope={quote(text)}"
+
+
+@pytest.mark.parametrize("text", ["Basic YWRhOmhvcnNl", "Basic dTpwdw==", "Basic abcd/w==", "Basic  eDp5"])
+def test_credentials_after_basic_are_hidden(text: str) -> None:
+    assert asked(json.dumps({"note": f"with {text} in it"})) == (
+        "redacted",
+        json.dumps({"note": f"with {HIDDEN}"}, separators=(",", ":")),
+    )
+
+
 def test_a_name_with_escapes_or_told_twice_hides_nothing() -> None:
     assert "horse" not in asked('{"pass\\u0077ord": "horse"}')[1]
     assert "horse" not in asked('{"password": "horse", "password": ""}')[1]
@@ -112,6 +128,8 @@ def test_numbers_are_masked_and_dates_extensions_and_addresses_are_not(text: str
 
 
 def test_a_number_in_json_is_masked_however_it_is_written() -> None:
+    numbers = masked_json(b'{"a": 4570102030, "b": [1.5, true, -45701020], "4570102030": null}')
+    assert json.loads(numbers) == {"a": "********30", "b": [1.5, True, "-******20"], "********30": None}
     text = masked_json(b'{"a": 45701020, "b": "\\u0034570102030", "c": "1001"}')
     assert "70102" not in text
     assert '"c":"1001"' in text

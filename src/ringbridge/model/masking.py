@@ -26,10 +26,12 @@ SECRET_NAME: Final = re.compile(
 KEY: Final = "key"
 """The name that a new API key is told under; a list of that name says which record is meant."""
 SECRET_TEXT: Final = re.compile(
-    r"\bns[srdu]_[A-Za-z0-9]{20,}|\bwhsec_[A-Za-z0-9+/=]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*|\b(?:Bearer|Basic|Digest)\s+\S.*"
-    r"|\botpauth:\S+",
+    r"\bns[srdu]_[A-Za-z0-9]{20,}|\bwhsec_[A-Za-z0-9+/=]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*|\b(?:Bearer|Digest)\s+\S.*"
+    r"|\bBasic\s+(?![A-Z]?[a-z]+(?![A-Za-z0-9+/=]))\S.*|\botpauth:\S+",
 )
-"""What is a secret wherever it stands: keys, signing secrets, tokens, credentials, what an authenticator is told."""
+"""What is a secret wherever it stands: keys, signing secrets, tokens, credentials, what an authenticator is told.
+
+No word of plain letters is a base64 of name and password, so a "Basic User" stays."""
 _SUSPICIOUS: Final = re.compile(
     r"pass|secret|token|key|auth|cred|cookie|backup|pin|otp|file-access|\\u|ns[srdu]_|whsec_|eyJ", re.IGNORECASE
 )
@@ -81,12 +83,29 @@ def _masked(number: str) -> str:
 
 
 def masked_json(text: bytes) -> str:
-    """Return a body with its numbers masked, also those that JSON writes in another way than as digits."""
+    """Return a body with its numbers masked, also those that JSON writes in another way than as digits.
+
+    JSON stays JSON: what was a number and is masked is a text.
+    """
     try:
-        plain = msgspec.json.encode(msgspec.json.decode(text))
+        value = msgspec.json.decode(text)
     except msgspec.DecodeError:
         return mask_numbers(text.decode(errors="replace").replace("\\u", ""))
-    return mask_numbers(plain.decode())
+    return msgspec.json.encode(_masked_value(value)).decode()
+
+
+def _masked_value(value: object) -> object:
+    if isinstance(value, str):
+        return mask_numbers(value)
+    if isinstance(value, dict):
+        return {mask_numbers(name): _masked_value(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_masked_value(one) for one in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    plain = msgspec.json.encode(value).decode()
+    masked = mask_numbers(plain)
+    return value if masked == plain else masked
 
 
 def keep_asked(body: bytes, size: int) -> KeptBody:

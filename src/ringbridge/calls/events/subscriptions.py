@@ -64,6 +64,15 @@ def _too_wide(asked: Scope, ceiling: Scope) -> Fault:
     return Fault("user-scope", "scope-too-wide", "is wider than your own", found=asked.wire, allowed=allowed)
 
 
+def _may_not_tell(model: str, principal: Principal) -> list[Fault]:
+    """Return why `principal` may not have events of `model` sent: who may not read calls is not told of them either."""
+    told = "cdr" if model == "cdr" else "call"
+    if principal.may_use(told):
+        return []
+    message = f"takes {told} among the allowed-models of the token"
+    return [Fault("model", "model-not-allowed", message, shown(model), ", ".join(sorted(principal.allowed_models)))]
+
+
 def _domains_of(holder: _Holder) -> str:
     return f"{ANY} or one of reseller {holder.reseller}" if holder.domain == ANY else f"{holder.domain}, {ANY}"
 
@@ -126,6 +135,8 @@ class Subscriptions:
         scope = SCOPES[order.get("user-scope", principal.ceiling.wire)]
         if not principal.ceiling.reaches(scope):
             wrong.append((Refusal.FORBIDDEN, _too_wide(scope, principal.ceiling)))
+        model = order.get("model", "call")
+        wrong += [(Refusal.FORBIDDEN, fault) for fault in _may_not_tell(model, principal)]
         wanted = await self._wanted(order, holder, domain, wrong)
         if wrong:
             raise _refused(wrong)
@@ -136,7 +147,7 @@ class Subscriptions:
             raise CallError(Refusal.CONFLICT, fault.code, message, faults=[fault])
         subscription = Subscription(
             id=self._random_bytes(12).hex(),
-            model=order.get("model", "call"),
+            model=model,
             post_url=order.get("post-url"),
             secret="whsec_" + base64.b64encode(self._random_bytes(32)).decode(),
             domain=wanted.domain,
@@ -152,7 +163,7 @@ class Subscriptions:
             preferred_server=order.get("preferred-server"),
             created_at=now,
             expires_at=order.expires_at or principal.expires_at or now + FOREVER_S,
-            since=await self._now(order.get("model", "call")),
+            since=await self._now(model),
         )
         return Stored(subscription, await self._bus.put_record(subscription, only_new=True))
 
@@ -262,7 +273,7 @@ class Subscriptions:
         One whose maker is good for nothing any more is taken over by `principal` then, and ends with that token.
 
         Raises:
-            CallError: it was deleted meanwhile.
+            CallError: it was deleted meanwhile; or `principal` may not be told of its model (403).
         """
         taker = principal if "post-url" in order.texts and await self.why_silent(named) else None
         for _ in range(ATTEMPTS):
@@ -270,6 +281,8 @@ class Subscriptions:
             if stored is None or not isinstance(stored.record, Subscription):
                 break
             after = _changed(stored.record, order, counted)
+            if {"model", "post-url"} & set(order.texts) and (faults := _may_not_tell(after.model, principal)):
+                raise _refused([(Refusal.FORBIDDEN, fault) for fault in faults])
             if taker is not None:
                 after = _taken_over(after, taker, expires_at=order.expires_at)
             try:
