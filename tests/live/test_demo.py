@@ -1,5 +1,6 @@
 """`ringbridge demo` as people run it: the whole program, two phones, one call over HTTP."""
 
+import itertools
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ import pytest
 from tests.live.child import Child
 
 StartChild = Callable[..., Awaitable[Child]]
+LEARNT_WITHIN_MS = 500.0
 STARTS_WITHIN_S = 60.0  # on a busy machine; the figures are the benchmark's business
 LADDER = (
     r" 0\.0 +POST +/ns-api/v2/domains/demo/users/1001/calls",
@@ -71,7 +73,8 @@ async def test_once_rings_two_phones_and_both_hear_each_other(start_child: Start
         assert re.search(step, said), f"{step!r} is missing in:\n{said}"
     assert "measured on the received audio" in said
     times = [float(found) for found in re.findall(r"^ +(\d+\.\d)  ", said, re.MULTILINE)]
-    assert times == sorted(times)
+    # As it happens: what a phone hears is known at once, a step of the node's when the API tells of it.
+    assert all(later > earlier - LEARNT_WITHIN_MS for earlier, later in itertools.pairwise(times)), times
     folder = re.search(r"data +(\S+) \(removed", said)
     assert folder is not None
     assert not is_there(folder[1])
