@@ -241,6 +241,7 @@ async def test_keeping_goes_on_by_itself_and_frees_the_disk(tmp_path: Path) -> N
     running = asyncio.create_task(stage.keeper.run(Engine()))
     try:
         await until(lambda: not list(stage.whole.iterdir()) and _notes(tmp_path) == ["s-1"], within_s=20)
+        await until(lambda: not list(tmp_path.rglob(f"{old.name}*")), within_s=20)
         assert await stage.folder.of_call("acme", "click/1") == []
         assert stopped == []
     finally:

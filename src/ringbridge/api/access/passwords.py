@@ -11,7 +11,7 @@ from ringbridge.api.access.auth import client_address
 from ringbridge.api.directory.synchronous import written_answer
 from ringbridge.api.document.operations import Access, Operation, QueryField, Reply, Schema
 from ringbridge.api.http.answers import Accepted, Answer, json_answer
-from ringbridge.api.http.requests import Request
+from ringbridge.api.http.requests import Request, parse_json_object
 from ringbridge.api.parts import ApiParts
 from ringbridge.calls.access.second_factors import Enrolment
 from ringbridge.model.access import SCOPES, Scope
@@ -91,9 +91,12 @@ class PasswordHandlers:
 
     async def enrol(self, request: Request) -> Answer:
         """Make a secret for an authenticator, to be confirmed with a code; one's own takes the password."""
-        if not await self._rules_or_is(request):
-            body = await request.json_object(limit=self._parts.settings.body_limit)
-            await self._check_current(request, _secret(body, CURRENT))
+        rules = await self._rules_or_is(request)
+        limit = self._parts.settings.body_limit
+        if not rules:
+            await self._check_current(request, _secret(await request.json_object(limit=limit), CURRENT))
+        elif body := (await request.body(limit=limit)).strip():
+            parse_json_object(body)  # nothing in it is asked for, but what is no JSON is refused
         enrolment, sequence = await self._accounts.second_factors.enrol(request.domain, request.user)
         await self._parts.replica.wait_directory(sequence, timeout_s=self._parts.settings.shown_wait_s)
         return json_answer(enrolment)
