@@ -99,7 +99,7 @@ class Owner:
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + LAG_CHECK_S
-            await asyncio.sleep(LAG_CHECK_S)
+            await asyncio.sleep(LAG_CHECK_S)  # the sleep is the measurement: how late it ends is how busy the loop is
             if loop.time() - due > LAG_BUSY_S:
                 self._at_ease.clear()
             else:

@@ -11,10 +11,8 @@ SEPARATORS = str.maketrans("", "", " -.()/[]\u00a0")
 NUMBER = re.compile(r"\+?[0-9*#]{1,32}")
 CALLER_ID = re.compile(r"\+?[0-9]{1,20}")
 NAME = re.compile(r"[A-Za-z0-9._+*#-]{1,64}")
-
-
 LOCAL = re.compile(r"[2-9][0-9]{6}")
-"""A number as it is dialled within its area, in the North American Numbering Plan: NXX-XXXX."""
+"""A number as it is dialled within its area, in the North American Numbering Plan: seven digits, the first from 2."""
 AREA_CODE = re.compile(r"[2-9][0-9]{2}")
 
 

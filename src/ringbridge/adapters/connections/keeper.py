@@ -23,6 +23,7 @@ import structlog
 from ringbridge.adapters.connections.registration import Registrations, register_order
 from ringbridge.adapters.connections.watch import Questions, watch
 from ringbridge.adapters.node_beats import BeatBus, NodeBeats
+from ringbridge.adapters.rounds import go_rounds
 from ringbridge.adapters.sip.node import SipNode
 from ringbridge.adapters.store.batch import RecordChange
 from ringbridge.adapters.webhooks.sharing import chosen
@@ -108,24 +109,8 @@ class ConnectionKeeper:
     async def run(self) -> None:
         """Keep until cancelled, then let go of everything."""
         stop = self._replica.follow_records(self._on_record)
-        is_waiting = False
         try:
-            while True:
-                self._wake.clear()
-                try:
-                    await self._tick()
-                    is_waiting = False
-                except (BusUnavailable, Conflict) as fault:
-                    if not is_waiting:
-                        log.info("connections_wait", why=type(fault).__name__)
-                    is_waiting = True
-                except Exception:
-                    log.exception("connections_bug")  # the one guard of this task: others are kept all the same
-                try:
-                    async with asyncio.timeout(TICK_S):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+            await go_rounds("connections", self._tick, self._wake, every_s=TICK_S)
         finally:
             stop()
             await self._let_go()

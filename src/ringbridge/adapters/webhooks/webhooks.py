@@ -24,6 +24,7 @@ from ringbridge.adapters.presence.feed import FeedParts
 from ringbridge.adapters.presence.feeds import Following as FollowingPresence
 from ringbridge.adapters.presence.feeds import PresenceFeeds
 from ringbridge.adapters.presence.watch import PresenceWatch
+from ringbridge.adapters.rounds import go_rounds
 from ringbridge.adapters.store.batch import RecordChange
 from ringbridge.adapters.webhooks.courier import Courier
 from ringbridge.adapters.webhooks.parts import CourierParts, decode_progress, state_key
@@ -113,24 +114,8 @@ class Webhooks:
     async def run(self) -> None:
         """Deliver until cancelled, then let go of everything."""
         stop = self._replica.follow_records(self._on_record)
-        is_waiting = False
         try:
-            while True:
-                self._wake.clear()
-                try:
-                    await self._tick()
-                    is_waiting = False
-                except (BusUnavailable, Conflict) as fault:
-                    if not is_waiting:
-                        log.info("webhooks_wait", why=type(fault).__name__)
-                    is_waiting = True
-                except Exception:
-                    log.exception("webhooks_bug")  # the one guard of this task: others are delivered to all the same
-                try:
-                    async with asyncio.timeout(TICK_S):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+            await go_rounds("webhooks", self._tick, self._wake, every_s=TICK_S)
         finally:
             stop()
             await self._let_go()
